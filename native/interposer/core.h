@@ -1,0 +1,211 @@
+/* The interposer's rules: no libc, no errno, no allocation, no vector registers; nothing here runs with the
+ * program's signals open but the trampoline's C (python.c) and st_before_sigreturn. Results are >= 0 or -errno. */
+#ifndef ST_CORE_H
+#define ST_CORE_H
+#include <asm/unistd.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../selftrace.h"
+#include "layout.h"
+
+#pragma GCC poison malloc free printf errno
+#pragma GCC visibility push(hidden) /* one object, no GOT: the blob is linked at its address */
+
+typedef uint64_t st_mask;    /* a kernel sigset: bit n-1 is signal n */
+#define ST_BIT(signal) (1ull << ((signal) - 1))
+
+enum {
+    ST_SIGILL = 4, ST_SIGTRAP = 5, ST_SIGBUS = 7, ST_SIGFPE = 8, ST_SIGKILL = 9, ST_SIGSEGV = 11, ST_SIGCHLD = 17,
+    ST_SIGCONT = 18, ST_SIGSTOP = 19, ST_SIGURG = 23, ST_SIGWINCH = 28, ST_SIGSYS = 31, ST_SIGNALS = 64,
+};
+#define ST_SYNCHRONOUS (ST_BIT(ST_SIGSEGV) | ST_BIT(ST_SIGBUS))
+#define ST_UNBLOCKABLE (ST_BIT(ST_SIGKILL) | ST_BIT(ST_SIGSTOP))
+
+#define ST_EPERM 1
+#define ST_ENOENT 2
+#define ST_EINTR 4
+#define ST_EAGAIN 11
+#define ST_ENOMEM 12
+#define ST_EACCES 13
+#define ST_EFAULT 14
+#define ST_EEXIST 17
+#define ST_ENOTDIR 20
+#define ST_EINVAL 22
+#define ST_ENAMETOOLONG 36
+#define ST_ENOSYS 38
+#define ST_ELOOP 40
+
+#define ST_SA_SIGINFO 4u
+#define ST_SA_RESTORER 0x04000000u
+#define ST_SA_ONSTACK 0x08000000u
+#define ST_SA_NODEFER 0x40000000u
+#define ST_SA_RESETHAND 0x80000000u
+#define ST_SIG_DFL 0ull
+#define ST_SIG_IGN 1ull
+
+#define ST_CLONE_VM 0x100ull
+#define ST_CLONE_SIGHAND 0x800ull
+#define ST_CLONE_VFORK 0x4000ull
+#define ST_CLONE_THREAD 0x10000ull
+#define ST_CLONE_CLEAR_SIGHAND 0x100000000ull
+
+struct st_sigaction { uint64_t handler, flags, restorer; st_mask mask; };      /* the kernel's */
+struct st_stack { uint64_t sp; int32_t flags, pad; uint64_t size; };           /* stack_t */
+#define ST_SS_ONSTACK 1
+#define ST_SS_DISABLE 2
+#define ST_SS_AUTODISARM 0x80000000u
+
+/* The kernel's sigcontext, by name. */
+struct st_regs {
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, error,
+        trap, oldmask, cr2, fpstate, reserved[8];
+};
+struct st_context { uint64_t flags, link; struct st_stack stack; struct st_regs regs; st_mask mask; };
+struct st_siginfo { int32_t signal, error, code, pad; uint64_t address; int32_t sysno; uint32_t arch; uint8_t rest[96]; };
+struct st_frame { uint64_t return_address; struct st_context context; struct st_siginfo info; };
+
+/* Signal handlers as the program set them; shared by the threads that share them in the kernel. */
+struct st_sighand { uint32_t lock, users; struct st_sigaction actions[ST_SIGNALS + 1]; };
+
+/* A block's stubs read and write this; one for each block, at a constant distance from its stubs. */
+struct st_record {
+    uint64_t args[6];            /* rdi rsi rdx r10 r8 r9 as the program had them */
+    uint64_t site, result, save[2];
+    struct st_stack altstack;
+    st_mask mask;                /* the program's, while a clone is under way */
+    uint64_t clone_flags;
+    int32_t sysno;
+    uint32_t parent_pending;     /* clone: the parent has not come back yet, the record is not free */
+    uint32_t delay_exit_us, signal, row, pad0;
+    uint8_t pad[112];
+};
+
+/* A vfork parent's share of a block while its child borrows it. */
+struct st_vfork { struct st_record record; struct st_sighand *sighand, own; struct st_stack stack_virtual; uint32_t sigsys_blocked; int32_t tid; };
+#define ST_VFORKS 3
+
+/* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
+#define ST_BLOCK_AREA 0x20000
+#define ST_BLOCK_STACK 0xf000
+#define ST_GUARD 0x1000
+struct st_block {
+    uint8_t stack[ST_BLOCK_STACK];
+    uint32_t index;
+    int32_t tid;
+    uint32_t used;
+    uint32_t python;             /* > 0 while a handler runs: its own calls ask no handler */
+    uint32_t sigsys_blocked;     /* the program's mask has SIGSYS */
+    uint32_t sigsys_pending;
+    struct st_siginfo sigsys_info;
+    struct st_stack stack_virtual;  /* the program's sigaltstack */
+    struct st_sighand *sighand;
+    uint64_t counters[ST_COUNTERS];
+    uint32_t vforks;
+    struct st_vfork vfork[ST_VFORKS];
+    struct st_call call;
+};
+_Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
+_Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, like their stubs");
+_Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
+_Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, save) == ST_REC_SAVE0, "");
+_Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
+_Static_assert(offsetof(struct st_context, stack) == ST_UC_STACK && offsetof(struct st_context, mask) == ST_UC_SIGMASK, "");
+_Static_assert(sizeof(struct st_context) == 304 && sizeof(struct st_siginfo) == 128, "");
+
+/* A Python verdict under way, on the program's stack. */
+struct st_tramp { uint64_t xsave_mask, xsave; struct st_regs regs; struct st_block *block; struct st_call *call; };
+_Static_assert(offsetof(struct st_tramp, regs) == ST_TRAMP_REGS, "");
+_Static_assert(offsetof(struct st_tramp, regs.rip) == ST_TRAMP_RIP && offsetof(struct st_tramp, regs.rdi) == ST_TRAMP_RDI, "");
+
+struct st_state {
+    const struct st_plan *plan;
+    struct st_ring_header *ring;
+    uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *);
+    void (*hook)(struct st_call *);
+    uint64_t ldso_low, ldso_high;
+    uint64_t process_counters[ST_COUNTERS];
+    struct st_sighand sighand;   /* the first process's */
+    int32_t main_tid, pid;
+    uint32_t blocks;             /* blocks ever made, but number 0 */
+    uint32_t armed;
+    uint64_t slow_calls;         /* executed the slower way: no stub left */
+};
+extern struct st_state st_state;
+extern struct st_record st_records[ST_BLOCKS];
+extern uint64_t st_slots[ST_SITES];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[];
+void st_signal_entry(void);
+void st_sigsys_entry(void);
+void st_restorer(void);
+void st_sigreturn_trap(void);
+void st_python_tramp(void);
+int64_t st_gate_call(void);
+
+/* gate */
+int64_t st_sys(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
+#define ST_SYS_6(nr, a, b, c, d, e, f, ...) \
+    st_sys((nr), (int64_t)(a), (int64_t)(b), (int64_t)(c), (int64_t)(d), (int64_t)(e), (int64_t)(f))
+#define ST_SYS(...) ST_SYS_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+uint64_t st_stub_for(uint64_t site);
+uint64_t st_block_stub(const struct st_block *block, uint32_t which);
+void st_pass(struct st_block *block, struct st_context *uc);
+void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
+void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
+
+/* user memory */
+int64_t st_copy_in(void *to, const void *from, uint64_t size);
+int64_t st_copy_string(void *to, const void *from, uint64_t size);
+int64_t st_touch(uint64_t low, uint64_t high);
+int64_t st_copy_out(void *to, const void *from, uint64_t size);
+
+/* small things */
+void *memcpy(void *to, const void *from, size_t size);
+void *memset(void *to, int value, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+
+/* threads */
+struct st_block *st_block_of(struct st_context *uc);
+struct st_block *st_block_new(void);
+void st_block_free(struct st_block *block);
+void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call);
+void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
+void st_child(struct st_block *block, struct st_context *uc);
+struct st_block *st_block_at(uint32_t index);
+
+/* signals */
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2]);
+void st_before_sigreturn(struct st_context *uc);
+int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call);
+void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_siginfo *info);
+int st_sigsys_unblocked(struct st_block *block);
+int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action);
+void st_signals_arm(void);
+
+/* verdicts */
+void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
+enum st_verdict st_judge(struct st_block *block, struct st_call *call);
+enum st_verdict st_continue(struct st_block *block, struct st_call *call);
+int st_integrity(const struct st_call *call);
+int st_resolve(struct st_call *call, uint32_t which);
+int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);
+int st_fs_refuses(struct st_call *call);
+int st_net_refuses(struct st_call *call);
+int st_address(struct st_call *call);
+int st_address_matches(const struct st_call *call, const struct st_addr_pattern *pattern, int64_t protocol);
+int64_t st_content(const void *bytes, uint64_t size);
+
+/* python */
+void st_python_enter(struct st_block *block, struct st_context *uc, struct st_call *call);
+void st_python_entry(struct st_tramp *tramp);
+int64_t st_next(struct st_call *call);
+void st_own(int32_t on);
+int64_t st_execute(struct st_call *call);
+
+/* ring */
+void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
+void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length);
+
+#define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))
+
+#endif

@@ -1,0 +1,73 @@
+/* How a call passes: the thread resumes in the gate with its own registers and mask. */
+#include "core.h"
+
+uint64_t st_slots[ST_SITES] __attribute__((section(".bss.records")));
+struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(4096)));
+struct st_state st_state;
+
+/* The slots are a hash table: open addressing, filled once, never emptied. */
+uint64_t st_stub_for(uint64_t site)
+{
+    uint64_t at = (site * 0x9e3779b97f4a7c15ull) >> 52;
+    for (uint32_t probe = 0; probe < 64; probe++, at = (at + 1) % ST_SITES) {
+        uint64_t held = __atomic_load_n(&st_slots[at], __ATOMIC_RELAXED);
+        if (!held && __atomic_compare_exchange_n(&st_slots[at], &held, site, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) held = site;
+        if (held == site) return (uint64_t)st_stubs + 16 * at;
+    }
+    return 0;
+}
+
+uint64_t st_block_stub(const struct st_block *block, uint32_t which)
+{
+    return (uint64_t)st_block_stubs + 256ull * block->index + which;
+}
+
+static void put_args(struct st_regs *regs, const uint64_t args[6])
+{
+    regs->rdi = args[0];
+    regs->rsi = args[1];
+    regs->rdx = args[2];
+    regs->r10 = args[3];
+    regs->r8 = args[4];
+    regs->r9 = args[5];
+}
+
+static void through_block(struct st_block *block, struct st_context *uc, const uint64_t args[6], uint32_t stub)
+{
+    struct st_record *record = &st_records[block->index];
+    struct st_regs *regs = &uc->regs;
+    record->args[0] = regs->rdi;
+    record->args[1] = regs->rsi;
+    record->args[2] = regs->rdx;
+    record->args[3] = regs->r10;
+    record->args[4] = regs->r8;
+    record->args[5] = regs->r9;
+    record->site = regs->rip;
+    record->sysno = (int32_t)regs->rax;
+    put_args(regs, args);
+    regs->rip = st_block_stub(block, stub);
+}
+
+void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6])
+{
+    through_block(block, uc, args, ST_STUB_EXIT);
+}
+
+void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6])
+{
+    through_block(block, uc, args, ST_STUB_POST);
+}
+
+/* Unchanged: the site's own stub. With the arena full, the block's: slower by a few loads, counted. */
+void st_pass(struct st_block *block, struct st_context *uc)
+{
+    uint64_t stub = st_stub_for(uc->regs.rip);
+    if (stub) {
+        uc->regs.rip = stub;
+        return;
+    }
+    const struct st_regs *r = &uc->regs;
+    uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    st_state.slow_calls++;
+    st_pass_changed(block, uc, args);
+}

@@ -1,0 +1,66 @@
+/* SIGSYS: a call of the program has arrived. Runs on the thread's block, every asynchronous signal blocked. */
+#include "core.h"
+
+static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    static const uint8_t note[] = "starting another program is not supported yet: it comes with step 2";
+    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
+        st_report(call, ST_RECORD_NOTE, call->rule_row, -ST_ENOSYS, note, sizeof note - 1);
+        uc->regs.rax = (uint64_t)-ST_ENOSYS;
+    } else if (st_emulate(block, uc, call)) {
+        return;
+    } else if (call->delay_exit_us || call->signal) {
+        struct st_record *record = &st_records[block->index];
+        st_pass_hooked(block, uc, call->args);
+        record->delay_exit_us = call->delay_exit_us;
+        record->signal = call->signal;
+    } else if (call->copied) {
+        st_pass_changed(block, uc, call->args);
+    } else {
+        st_pass(block, uc);
+    }
+}
+
+static void trapped(struct st_block *block, struct st_context *uc)
+{
+    struct st_call *call = &block->call;
+    if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
+        st_mask open = ST_SYNCHRONOUS;
+        ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
+    }
+    st_call_begin(block, call, uc);
+    if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
+    int error = st_integrity(call);
+    if (error) {
+        st_report(call, ST_RECORD_VIOLATION, st_state.plan->integrity_row, -error, NULL, 0);
+        uc->regs.rax = (uint64_t)-(int64_t)error;
+        return;
+    }
+    switch (st_judge(block, call)) {
+    case ST_VERDICT_PASS: pass(block, uc, call); break;
+    case ST_VERDICT_RESULT: uc->regs.rax = (uint64_t)call->result; break;
+    case ST_VERDICT_PYTHON: st_python_enter(block, uc, call); break;
+    case ST_VERDICT_KILL: ST_SYS(__NR_kill, ST_SYS(__NR_getpid), ST_SIGKILL); break;
+    }
+}
+
+/* A trap of a block's own stubs: the second half of a call under way. */
+static int own_trap(struct st_block *block, struct st_context *uc)
+{
+    uint64_t blocks = (uint64_t)st_block_stubs, rip = uc->regs.rip;
+    if (rip < blocks || rip >= blocks + 256ull * ST_BLOCKS) return 0;
+    uint32_t index = (uint32_t)((rip - blocks) / 256), offset = (rip - blocks) % 256;
+    if (offset == ST_STUB_POST_TRAP || offset == ST_STUB_CLONE_TRAP) st_post(block, uc, index);
+    else if (offset == ST_STUB_CHILD_TRAP) st_child(block, uc);
+    else return 0;
+    return 1;
+}
+
+__attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info, struct st_context *uc)
+{
+    (void)signal;
+    (void)info;
+    struct st_block *block = st_block_of(uc);
+    if (!block) uc->regs.rax = (uint64_t)-ST_EAGAIN;
+    else if (!own_trap(block, uc)) trapped(block, uc);
+}

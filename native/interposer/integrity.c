@@ -1,0 +1,33 @@
+/* Gate 1: what would take the interposer apart is refused, whatever the policy says. Against mistakes; machine code in
+ * the process can always call the gate, and then only harms itself: the kernel's floor stands. */
+#include "core.h"
+
+#define REGION_LOW ST_BLOB_BASE
+#define REGION_HIGH (ST_BLOB_BASE + 0x40000000ull)
+#define MAP_FIXED 0x10
+#define PR_SECCOMP 22
+#define PR_SET_MM 35
+#define PR_SYSCALL_USER_DISPATCH 59
+
+static int touches(uint64_t address, uint64_t length)
+{
+    return address < REGION_HIGH && (address + length > REGION_LOW || address + length < address);
+}
+
+/* Returns 0 or the errno that refuses. */
+int st_integrity(const struct st_call *call)
+{
+    const uint64_t *args = call->args;
+    switch (call->sysno) {
+    case __NR_munmap:
+    case __NR_mprotect:
+    case __NR_pkey_mprotect:
+    case __NR_madvise:
+    case __NR_remap_file_pages: return touches(args[0], args[1]) ? ST_EPERM : 0;
+    case __NR_mmap: return (args[3] & MAP_FIXED) && touches(args[0], args[1]) ? ST_EPERM : 0;
+    case __NR_mremap: return touches(args[0], args[1]) || ((args[3] & 2) && touches(args[4], args[2])) ? ST_EPERM : 0;
+    case __NR_prctl: return args[0] == PR_SECCOMP || args[0] == PR_SYSCALL_USER_DISPATCH || args[0] == PR_SET_MM ? ST_EPERM : 0;
+    case __NR_seccomp: return (uint32_t)args[0] < 2 ? ST_EPERM : 0;
+    default: return 0;
+    }
+}

@@ -1,0 +1,366 @@
+/* The program's signal handlers: entered through us, so that SIGSYS stays out of masks, its altstack stays its own,
+ * and an interrupted call looks as if it had been made at its site. */
+#include "core.h"
+
+#define ACTION_FLAGS 0xdc000807ull  /* what the kernel keeps of sa_flags */
+
+static void lock(struct st_sighand *hand)
+{
+    while (__atomic_exchange_n(&hand->lock, 1, __ATOMIC_ACQUIRE)) ST_SYS(__NR_sched_yield);
+}
+
+static void unlock(struct st_sighand *hand)
+{
+    __atomic_store_n(&hand->lock, 0, __ATOMIC_RELEASE);
+}
+
+static int64_t register_ours(int32_t signal, uint64_t flags)
+{
+    struct st_sigaction ours = {(uint64_t)st_signal_entry, flags | ST_SA_SIGINFO | ST_SA_RESTORER, (uint64_t)st_restorer,
+                                ~0ull & ~ST_BIT(ST_SIGSYS)};
+    return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
+}
+
+/* Tells the kernel what the program's action means for it. SIGSEGV and SIGBUS stay ours: guarded reads need them. */
+int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action)
+{
+    if (signal == ST_SIGSYS) return 0;
+    if (ST_BIT(signal) & ST_SYNCHRONOUS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
+    if (action->handler > ST_SIG_IGN) return register_ours(signal, action->flags);
+    struct st_sigaction plain = {action->handler, action->flags | ST_SA_RESTORER, (uint64_t)st_restorer, action->mask};
+    return ST_SYS(__NR_rt_sigaction, signal, &plain, 0, 8);
+}
+
+static int64_t virtual_action(struct st_block *block, const uint64_t args[6])
+{
+    int32_t signal = (int32_t)args[0];
+    struct st_sigaction new, old;
+    if (args[3] != 8) return -ST_EINVAL;
+    if (args[1] && st_copy_in(&new, (const void *)args[1], sizeof new) < 0) return -ST_EFAULT;
+    if (signal < 1 || signal > ST_SIGNALS || (args[1] && (ST_BIT(signal) & ST_UNBLOCKABLE))) return -ST_EINVAL;
+    lock(block->sighand);
+    struct st_sigaction *held = &block->sighand->actions[signal];
+    old = *held;
+    int64_t result = 0;
+    if (args[1]) {
+        new.flags &= ACTION_FLAGS;
+        new.mask &= ~ST_UNBLOCKABLE;
+        result = st_kernel_action(signal, &new);
+        if (result >= 0) *held = new;
+    }
+    unlock(block->sighand);
+    if (result >= 0 && args[2] && st_copy_out((void *)args[2], &old, sizeof old) < 0) return -ST_EFAULT;
+    return result;
+}
+
+/* Takes over what the process has set so far. */
+void st_signals_arm(void)
+{
+    struct st_sigaction *actions = st_state.sighand.actions;
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
+        if (ST_SYS(__NR_rt_sigaction, signal, 0, &actions[signal], 8) < 0) continue;
+        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS)) st_kernel_action(signal, &actions[signal]);
+    }
+}
+
+/* ---- delivery ------------------------------------------------------------------------------------ */
+
+static void show_args(struct st_regs *regs, const struct st_record *record)
+{
+    regs->rdi = record->args[0];
+    regs->rsi = record->args[1];
+    regs->rdx = record->args[2];
+    regs->r10 = record->args[3];
+    regs->r8 = record->args[4];
+    regs->r9 = record->args[5];
+}
+
+/* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
+static void show_site(struct st_block *block, struct st_context *uc)
+{
+    struct st_regs *regs = &uc->regs;
+    uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
+    if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
+        uint64_t site = st_slots[(regs->rip - stubs) / 16];
+        regs->rip = (regs->rip & 15) ? site : site - 2;
+    } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
+        uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
+        const struct st_record *record = &st_records[index];
+        if (offset == ST_STUB_EXIT || offset == ST_STUB_POST) {
+            show_args(regs, record);
+            regs->rip = record->site - 2;
+        } else if (offset < ST_STUB_EXIT_END) {
+            show_args(regs, record);
+            regs->rip = record->site;
+        } else if (offset < ST_STUB_POST_TRAP && block) {
+            if (offset < ST_STUB_POST + 9) st_records[index].result = regs->rax;
+            st_post(block, uc, index);
+        }
+    }
+}
+
+static int on_stack(const struct st_stack *stack, uint64_t sp)
+{
+    return !(stack->flags & ST_SS_DISABLE) && sp > stack->sp && sp - stack->sp <= stack->size;
+}
+
+static uint64_t fpstate_size(const struct st_context *uc)
+{
+    const uint32_t *software = (const uint32_t *)(uc->regs.fpstate + 464); /* struct _fpx_sw_bytes */
+    return software[0] == 0x46505853 ? software[1] : 512;
+}
+
+/* The frame on another stack, as the kernel would have laid it there. */
+static struct st_frame *move_frame(struct st_frame *frame, uint64_t top)
+{
+    uint64_t fp = frame->context.regs.fpstate;
+    if (fp) {
+        uint64_t size = fpstate_size(&frame->context), to = (top - size) & ~63ull;
+        memcpy((void *)to, (const void *)fp, size);
+        top = to;
+    }
+    struct st_frame *moved = (struct st_frame *)(((top - sizeof *frame) & ~15ull) - 8);
+    memcpy(moved, frame, sizeof *frame);
+    if (fp) moved->context.regs.fpstate = top;
+    return moved;
+}
+
+static struct st_frame *choose_stack(struct st_block *block, struct st_frame *frame, uint64_t flags)
+{
+    const struct st_stack *own = &block->stack_virtual;
+    uint64_t sp = frame->context.regs.rsp;
+    int ours = (uint64_t)frame >= (uint64_t)block->stack && (uint64_t)frame < (uint64_t)block->stack + ST_BLOCK_STACK;
+    if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp)) return move_frame(frame, own->sp + own->size);
+    return ours ? move_frame(frame, sp - 128) : frame;
+}
+
+/* The default action, which the kernel would have taken had we not been asked: its handler is removed and the signal
+ * comes again. For a fault returning is enough, the instruction faults once more. */
+static void take_default(int32_t signal, const struct st_siginfo *info)
+{
+    struct st_sigaction none = {0};
+    ST_SYS(__NR_rt_sigaction, signal, &none, 0, 8);
+    if (info->code <= 0 || signal == ST_SIGSYS) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
+}
+
+static int fixed_up(int32_t signal, struct st_frame *frame)
+{
+    struct st_regs *regs = &frame->context.regs;
+    if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code <= 0) return 0;
+    if (regs->rip < (uint64_t)st_user_begin || regs->rip >= (uint64_t)st_user_end) return 0;
+    regs->rip = (uint64_t)st_user_fault;
+    return 1;
+}
+
+/* A signal sent while our handler had to keep SIGSEGV open: it waits until the handler is done. */
+static int postponed(int32_t signal, struct st_frame *frame)
+{
+    uint64_t rip = frame->context.regs.rip;
+    if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
+    if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    frame->context.mask |= ST_BIT(signal);
+    ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
+    return 1;
+}
+
+static struct st_sigaction take_action(struct st_block *block, int32_t signal)
+{
+    struct st_sighand *hand = block->sighand;
+    lock(hand);
+    struct st_sigaction action = hand->actions[signal];
+    if (action.handler > ST_SIG_IGN && (action.flags & ST_SA_RESETHAND)) hand->actions[signal].handler = ST_SIG_DFL;
+    unlock(hand);
+    return action;
+}
+
+/* Decides what the program sees of a signal. Out: the frame to enter its handler on and the mask to set.
+ * Returns the handler, 0 for none. Every signal is blocked here. */
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
+{
+    struct st_context *uc = &frame->context;
+    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
+    struct st_block *block = st_block_of(uc);
+    if (!block) return 0;
+    if (signal == ST_SIGSYS && block->sigsys_blocked) {
+        block->sigsys_pending = 1;
+        block->sigsys_info = frame->info;
+        return 0;
+    }
+    show_site(block, uc);
+    struct st_sigaction action = take_action(block, signal);
+    if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
+    if (action.handler <= ST_SIG_IGN) {
+        take_default(signal, &frame->info);
+        return 0;
+    }
+    frame->return_address = (uint64_t)st_restorer;
+    frame = choose_stack(block, frame, action.flags);
+    uc = &frame->context;
+    uint64_t blocked = uc->mask | action.mask | ((action.flags & ST_SA_NODEFER) ? 0 : ST_BIT(signal));
+    if (block->sigsys_blocked) uc->mask |= ST_BIT(ST_SIGSYS);
+    if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
+    uc->stack = block->stack_virtual;
+    if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
+    out[0] = (uint64_t)frame;
+    out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
+    return action.handler;
+}
+
+/* The other way: what the program left in its frame becomes what the kernel may read. */
+static void take_back(struct st_block *block, struct st_context *uc)
+{
+    block->sigsys_blocked = (uc->mask & ST_BIT(ST_SIGSYS)) != 0;
+    uc->mask &= ~ST_BIT(ST_SIGSYS);
+    if (!on_stack(&block->stack_virtual, uc->regs.rsp)) {
+        block->stack_virtual = uc->stack;
+        block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
+    }
+    uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
+    if (!block->sigsys_blocked) st_sigsys_unblocked(block);
+}
+
+/* Runs as the program, on its handler's stack, after the handler returned. */
+void st_before_sigreturn(struct st_context *uc)
+{
+    struct st_stack kernel;
+    if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
+    take_back((struct st_block *)kernel.sp, uc);
+}
+
+/* A SIGSYS that came while the program had it blocked comes again. */
+int st_sigsys_unblocked(struct st_block *block)
+{
+    if (!block->sigsys_pending) return 0;
+    block->sigsys_pending = 0;
+    return (int)ST_SYS(__NR_rt_tgsigqueueinfo, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), ST_SIGSYS, &block->sigsys_info);
+}
+
+/* ---- calls about signals -------------------------------------------------------------------------- */
+
+static int64_t virtual_mask(struct st_block *block, struct st_context *uc, const uint64_t args[6])
+{
+    st_mask set = 0, old = uc->mask | (block->sigsys_blocked ? ST_BIT(ST_SIGSYS) : 0), new = old;
+    if (args[3] != 8) return -ST_EINVAL;
+    if (args[1]) {
+        if (st_copy_in(&set, (const void *)args[1], 8) < 0) return -ST_EFAULT;
+        set &= ~ST_UNBLOCKABLE;
+        switch ((int32_t)args[0]) {
+        case 0: new |= set; break;
+        case 1: new &= ~set; break;
+        case 2: new = set; break;
+        default: return -ST_EINVAL;
+        }
+        block->sigsys_blocked = (new & ST_BIT(ST_SIGSYS)) != 0;
+        uc->mask = new & ~ST_BIT(ST_SIGSYS);
+        if (!block->sigsys_blocked) st_sigsys_unblocked(block);
+    }
+    if (args[2] && st_copy_out((void *)args[2], &old, 8) < 0) return -ST_EFAULT;
+    return 0;
+}
+
+static int64_t virtual_altstack(struct st_block *block, const struct st_context *uc, const uint64_t args[6])
+{
+    struct st_stack new, *held = &block->stack_virtual, old = *held;
+    int inside = !((uint32_t)held->flags & ST_SS_AUTODISARM) && on_stack(held, uc->regs.rsp);
+    if (!(held->flags & ST_SS_DISABLE)) old.flags = (int32_t)((uint32_t)held->flags & ST_SS_AUTODISARM) | (inside ? ST_SS_ONSTACK : 0);
+    if (args[0]) {
+        if (st_copy_in(&new, (const void *)args[0], sizeof new) < 0) return -ST_EFAULT;
+        uint32_t mode = (uint32_t)new.flags & ~ST_SS_AUTODISARM;
+        if (inside) return -ST_EPERM;
+        if (mode != ST_SS_DISABLE && mode != ST_SS_ONSTACK && mode != 0) return -ST_EINVAL;
+        if (mode == ST_SS_DISABLE) new.sp = new.size = 0;
+        else if (new.size < 2048) return -ST_ENOMEM;
+        new.flags = (int32_t)((uint32_t)new.flags & (ST_SS_AUTODISARM | ST_SS_DISABLE));
+        *held = new;
+    }
+    old.pad = 0;
+    if (args[1] && st_copy_out((void *)args[1], &old, sizeof old) < 0) return -ST_EFAULT;
+    return 0;
+}
+
+static int64_t virtual_pending(struct st_block *block, const struct st_context *uc, const uint64_t args[6])
+{
+    st_mask set = 0;
+    if (args[1] > 8) return -ST_EINVAL;
+    int64_t result = ST_SYS(__NR_rt_sigpending, &set, 8);
+    if (result < 0) return result;
+    set &= uc->mask;
+    if (block->sigsys_pending) set |= ST_BIT(ST_SIGSYS);
+    return st_copy_out((void *)args[0], &set, args[1]);
+}
+
+/* A mask argument without SIGSYS: the copy is what the kernel reads. */
+static void clean_mask(struct st_block *block, struct st_context *uc, struct st_call *call, uint32_t index, uint64_t size)
+{
+    st_mask *copy = (st_mask *)call->small;
+    if (!call->args[index] || size != 8 || st_copy_in(copy, (const void *)call->args[index], 8) < 0) {
+        st_pass(block, uc);
+        return;
+    }
+    *copy &= ~ST_BIT(ST_SIGSYS);
+    call->args[index] = (uint64_t)copy;
+    st_pass_changed(block, uc, call->args);
+}
+
+static void clean_pselect(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    uint64_t *copy = (uint64_t *)call->small;
+    if (!call->args[5] || st_copy_in(copy, (const void *)call->args[5], 16) < 0 || !copy[0] || copy[1] != 8 ||
+        st_copy_in(&copy[2], (const void *)copy[0], 8) < 0) {
+        st_pass(block, uc);
+        return;
+    }
+    copy[2] &= ~ST_BIT(ST_SIGSYS);
+    copy[0] = (uint64_t)&copy[2];
+    call->args[5] = (uint64_t)copy;
+    st_pass_changed(block, uc, call->args);
+}
+
+static void timed_wait(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    st_mask set;
+    if (block->sigsys_pending && call->args[3] == 8 && st_copy_in(&set, (const void *)call->args[0], 8) == 0 && (set & ST_BIT(ST_SIGSYS))) {
+        block->sigsys_pending = 0;
+        uc->regs.rax = ST_SIGSYS;
+        if (call->args[1] && st_copy_out((void *)call->args[1], &block->sigsys_info, sizeof block->sigsys_info) < 0) uc->regs.rax = (uint64_t)-ST_EFAULT;
+        return;
+    }
+    clean_mask(block, uc, call, 0, call->args[3]);
+}
+
+/* sigreturn by the program's own instruction: its frame is mended where it lies, then the gate's does it. */
+static void own_sigreturn(struct st_block *block, struct st_context *uc)
+{
+    struct st_context *theirs = (struct st_context *)uc->regs.rsp, copy;
+    if (st_copy_in(&copy, theirs, sizeof copy) == 0) {
+        take_back(block, &copy);
+        st_copy_out(theirs, &copy, sizeof copy);
+    }
+    uc->regs.rip = (uint64_t)st_gate_call;
+}
+
+/* Calls that are answered or rewritten here. Returns 0 for any other. */
+int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    const uint64_t *args = call->args;
+    switch (call->sysno) {
+    case __NR_rt_sigaction: uc->regs.rax = (uint64_t)virtual_action(block, args); return 1;
+    case __NR_rt_sigprocmask: uc->regs.rax = (uint64_t)virtual_mask(block, uc, args); return 1;
+    case __NR_sigaltstack: uc->regs.rax = (uint64_t)virtual_altstack(block, uc, args); return 1;
+    case __NR_rt_sigpending: uc->regs.rax = (uint64_t)virtual_pending(block, uc, args); return 1;
+    case __NR_rt_sigreturn: own_sigreturn(block, uc); return 1;
+    case __NR_rt_sigtimedwait: timed_wait(block, uc, call); return 1;
+    case __NR_rt_sigsuspend: clean_mask(block, uc, call, 0, args[1]); return 1;
+    case __NR_signalfd:
+    case __NR_signalfd4: clean_mask(block, uc, call, 1, args[2]); return 1;
+    case __NR_ppoll: clean_mask(block, uc, call, 3, args[4]); return 1;
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2: clean_mask(block, uc, call, 4, args[5]); return 1;
+    case __NR_pselect6: clean_pselect(block, uc, call); return 1;
+    case __NR_fork:
+    case __NR_vfork:
+    case __NR_clone:
+    case __NR_clone3: st_clone(block, uc, call); return 1;
+    default: return 0;
+    }
+}

@@ -1,0 +1,254 @@
+/* Per-thread blocks, and the calls that make threads and processes. */
+#include "core.h"
+
+#define BLOCKS_BASE (ST_BLOB_BASE + 0x10000000ull)
+
+struct st_block *st_block_at(uint32_t index)
+{
+    return (struct st_block *)(BLOCKS_BASE + (uint64_t)index * ST_BLOCK_AREA + ST_GUARD);
+}
+
+static struct st_stack kernel_stack(struct st_block *block)
+{
+    return (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
+}
+
+static int block_open(struct st_block *block, uint32_t index)
+{
+    int64_t r = ST_SYS(__NR_mprotect, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */);
+    if (r < 0) return (int)r;
+    block->index = index;
+    return 0;
+}
+
+static void block_reset(struct st_block *block)
+{
+    uint32_t index = block->index;
+    memset((uint8_t *)block + offsetof(struct st_block, tid), 0,
+           offsetof(struct st_block, call) - offsetof(struct st_block, tid));
+    block->index = index;
+    block->used = 1;
+    block->stack_virtual.flags = ST_SS_DISABLE;
+    st_records[index].altstack = kernel_stack(block);
+}
+
+/* A block whose thread is gone is used again. A few are looked at on each call, so that thousands of threads stay cheap. */
+static struct st_block *block_again(void)
+{
+    static uint32_t cursor;
+    uint32_t made = __atomic_load_n(&st_state.blocks, __ATOMIC_ACQUIRE);
+    for (uint32_t look = 0; look < 16 && look < made; look++) {
+        struct st_block *block = st_block_at(1 + __atomic_fetch_add(&cursor, 1, __ATOMIC_RELAXED) % made);
+        uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
+        if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
+        if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
+        if (__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return block;
+    }
+    return NULL;
+}
+
+struct st_block *st_block_new(void)
+{
+    struct st_block *block = block_again();
+    if (!block) {
+        uint32_t index = __atomic_add_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
+        if (index >= ST_BLOCKS) {
+            __atomic_sub_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
+            return NULL;
+        }
+        block = st_block_at(index);
+        if (block_open(block, index) < 0) return NULL;
+    }
+    block_reset(block);
+    return block;
+}
+
+void st_block_free(struct st_block *block)
+{
+    block->tid = 0;
+    __atomic_store_n(&block->used, 0, __ATOMIC_RELEASE);
+}
+
+/* A thread that the program made behind our back (none should) gets its block at its first call: sigreturn
+ * registers the altstack that the frame names. */
+struct st_block *st_block_of(struct st_context *uc)
+{
+    if (!(uc->stack.flags & ST_SS_DISABLE) && uc->stack.sp >= BLOCKS_BASE &&
+        uc->stack.sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA)
+        return (struct st_block *)uc->stack.sp;
+    struct st_block *block = st_block_new();
+    if (!block) return NULL;
+    block->sighand = &st_state.sighand;
+    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    uc->stack = kernel_stack(block);
+    return block;
+}
+
+/* clone3's structure is copied: the copy is judged and executed, without the flag that would disarm the child. */
+static uint64_t clone_flags(struct st_call *call)
+{
+    if (call->sysno == __NR_vfork) return ST_CLONE_VM | ST_CLONE_VFORK;
+    if (call->sysno == __NR_clone) return call->args[0];
+    if (call->sysno != __NR_clone3) return 0;
+    uint64_t *copy = (uint64_t *)call->path[0];
+    if (call->args[1] < 8 || call->args[1] > sizeof call->path[0]) return 0;
+    if (st_copy_in(copy, (const void *)call->args[0], call->args[1]) < 0) return 0; /* the kernel says EFAULT */
+    uint64_t flags = copy[0];
+    copy[0] &= ~ST_CLONE_CLEAR_SIGHAND;
+    if (flags & ST_CLONE_CLEAR_SIGHAND && !(flags & ST_CLONE_SIGHAND)) call->args[0] = (uint64_t)copy;
+    return flags;
+}
+
+/* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. A child
+ * that shares memory but not the parent's suspension gets a block of its own, and no signal until it has it. */
+void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    uint64_t flags = clone_flags(call);
+    struct st_record *record = &st_records[block->index];
+    record->clone_flags = flags;
+    record->mask = uc->mask;
+    record->delay_exit_us = record->signal = 0;
+    if ((flags & ST_CLONE_VM) && !(flags & ST_CLONE_VFORK)) {
+        struct st_block *child = st_block_new();
+        if (!child) {
+            uc->regs.rax = (uint64_t)-ST_EAGAIN;
+            return;
+        }
+        child->sighand = block->sighand;
+        child->sigsys_blocked = block->sigsys_blocked;
+        st_pass_hooked(child, uc, call->args); /* the child's record: parent and child leave by its clone stub */
+        uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
+        st_records[child->index].parent_pending = 1;
+        st_records[child->index].clone_flags = flags;
+        st_records[child->index].mask = uc->mask;
+        uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+        return;
+    }
+    st_pass_hooked(block, uc, call->args);
+    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+}
+
+static void back_to_site(struct st_context *uc, const struct st_record *record, uint64_t result)
+{
+    struct st_regs *regs = &uc->regs;
+    regs->rdi = record->args[0];
+    regs->rsi = record->args[1];
+    regs->rdx = record->args[2];
+    regs->r10 = record->args[3];
+    regs->r8 = record->args[4];
+    regs->r9 = record->args[5];
+    regs->rip = record->site;
+    regs->rax = result;
+}
+
+/* A vfork child borrows block and memory: what it does to handlers and stacks must not be seen by its parent. */
+static void vfork_child(struct st_block *block, const struct st_record *record)
+{
+    if (block->vforks == ST_VFORKS) return; /* deeper than any program goes: the child shares */
+    struct st_vfork *saved = &block->vfork[block->vforks++];
+    saved->record = *record;
+    saved->sighand = block->sighand;
+    saved->stack_virtual = block->stack_virtual;
+    saved->sigsys_blocked = block->sigsys_blocked;
+    saved->tid = block->tid;
+    saved->own = *block->sighand;
+    saved->own.lock = 0;
+    block->sighand = &saved->own;
+    block->tid = (int32_t)ST_SYS(__NR_gettid);
+}
+
+static void vfork_parent(struct st_block *block, struct st_record *record)
+{
+    if (!block->vforks) return;
+    struct st_vfork *saved = &block->vfork[block->vforks - 1];
+    if (saved->tid != (int32_t)ST_SYS(__NR_gettid)) return;
+    block->vforks--;
+    *record = saved->record;
+    block->sighand = saved->sighand;
+    block->stack_virtual = saved->stack_virtual;
+    block->sigsys_blocked = saved->sigsys_blocked;
+    block->tid = saved->tid;
+}
+
+/* The only thread of a new process: the others' blocks are free, and no lock is held by anybody. */
+static void fork_child(struct st_block *block)
+{
+    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    st_state.pid = (int32_t)ST_SYS(__NR_getpid);
+    st_state.main_tid = block->tid;
+    block->sighand->lock = 0;
+    for (uint32_t i = 0; i <= st_state.blocks; i++)
+        if (i != block->index) {
+            st_records[i].parent_pending = 0;
+            st_block_free(st_block_at(i));
+        }
+    memset(st_state.process_counters, 0, sizeof st_state.process_counters);
+}
+
+/* CLONE_CLEAR_SIGHAND, done here because the kernel's own would take away our SIGSYS handler too. */
+static void clear_handlers(struct st_block *block)
+{
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
+        struct st_sigaction *action = &block->sighand->actions[signal];
+        if (action->handler <= ST_SIG_IGN) continue;
+        *action = (struct st_sigaction){0};
+        st_kernel_action(signal, action);
+    }
+}
+
+static int is_fork(int32_t sysno)
+{
+    return sysno == __NR_clone || sysno == __NR_clone3 || sysno == __NR_fork || sysno == __NR_vfork;
+}
+
+static void fork_post(struct st_block *block, struct st_context *uc, struct st_record *record)
+{
+    uint64_t result = record->result;
+    int shared = (record->clone_flags & ST_CLONE_VM) != 0;
+    if (result && shared) vfork_parent(block, record);
+    if (!result && shared) vfork_child(block, record);
+    if (!result && !shared) fork_child(block);
+    if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
+    uc->mask = record->mask;
+    back_to_site(uc, record, result);
+}
+
+/* The post-hook: the call has run, its result waits in the record. */
+void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
+{
+    struct st_record *record = &st_records[index];
+    if (index != block->index) { /* the parent of a clone, in the child's stub */
+        uint64_t result = record->result;
+        uc->mask = record->mask;
+        back_to_site(uc, record, result);
+        __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
+        if ((int64_t)result < 0 && (int64_t)result > -4096) st_block_free(st_block_at(index));
+        return;
+    }
+    if (is_fork(record->sysno)) {
+        fork_post(block, uc, record);
+        return;
+    }
+    back_to_site(uc, record, record->result);
+    if (record->delay_exit_us) {
+        int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
+        ST_SYS(__NR_nanosleep, wait, 0);
+    }
+    if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);
+}
+
+/* A clone child's first trap, on its own block. Its parent may still be reading the record: nothing in it is changed. */
+void st_child(struct st_block *block, struct st_context *uc)
+{
+    const struct st_record *record = &st_records[block->index];
+    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    if (!(record->clone_flags & ST_CLONE_SIGHAND)) {
+        struct st_vfork *own = &block->vfork[ST_VFORKS - 1];
+        own->own = *block->sighand;
+        own->own.lock = 0;
+        block->sighand = &own->own;
+        if (record->clone_flags & ST_CLONE_CLEAR_SIGHAND) clear_handlers(block);
+    }
+    uc->mask = record->mask;
+    back_to_site(uc, record, 0);
+}

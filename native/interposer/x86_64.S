@@ -1,0 +1,227 @@
+/* Everything of the interposer that is x86-64: the gate and the entry points.
+ *
+ * The gate is the only place from which the filter lets calls pass. It admits a return PC whose low four bits
+ * are 2, so each admitted `syscall` starts at a multiple of 16, and no other bytes 0f 05 may: build_check.py
+ * looks. Stubs hold no state but what is in their slot or record, and never touch flags or the stack, because
+ * they run as the program. */
+#include <asm/unistd.h>
+#include "layout.h"
+#define NR_POST 0x3ffff001
+#define NR_CHILD 0x3ffff002
+
+/* ---- site stubs: stub i returns to where site i was called from ------------------------------- */
+    .section .gate.stubs, "ax", @progbits
+    .balign 4096
+    .globl st_stubs
+st_stubs:
+    .set i, 0
+    .rept ST_SITES
+    .balign 16, 0xcc
+    syscall
+    jmp *st_slots+8*i(%rip)
+    .set i, i+1
+    .endr
+    .balign 16, 0xcc
+
+/* ---- the blob's own calls ------------------------------------------------------------------------ */
+    .section .gate.calls, "ax", @progbits
+    .balign 16
+    .globl st_gate_call
+st_gate_call:
+    syscall
+    ret
+    .balign 16, 0xcc
+    .globl st_sigreturn_trap    /* restorer of our own SIGSYS frames: the frame says all */
+st_sigreturn_trap:
+    movl $__NR_rt_sigreturn, %eax
+    jmp 1f
+    .balign 16, 0xcc
+1:  syscall
+    ud2
+    .balign 16, 0xcc
+    .globl st_enter_handler     /* a program's handler: its mask is set here, on its own stack, in its last moment */
+st_enter_handler:
+    syscall
+    movl %r13d, %edi
+    lea 8+304(%rsp), %rsi
+    lea 8(%rsp), %rdx
+    xorl %eax, %eax
+    jmp *%r12
+    .balign 16, 0xcc
+
+/* ---- block stubs ---------------------------------------------------------------------------------- */
+    .section .gate.blocks, "ax", @progbits
+    .balign 4096
+    .globl st_block_stubs
+st_block_stubs:
+    .set j, 0
+    .rept ST_BLOCKS
+    .balign 256, 0xcc
+    syscall                                           /* ST_STUB_EXIT */
+    movq st_records+256*j+ST_REC_RDI(%rip), %rdi
+    movq st_records+256*j+ST_REC_RSI(%rip), %rsi
+    movq st_records+256*j+ST_REC_RDX(%rip), %rdx
+    movq st_records+256*j+ST_REC_R10(%rip), %r10
+    movq st_records+256*j+ST_REC_R8(%rip), %r8
+    movq st_records+256*j+ST_REC_R9(%rip), %r9
+    jmp *st_records+256*j+ST_REC_RETURN(%rip)
+    .balign 64, 0xcc
+    syscall                                           /* ST_STUB_POST */
+    movq %rax, st_records+256*j+ST_REC_RESULT(%rip)
+    movl $NR_POST, %eax
+    syscall
+    .balign 32, 0xcc
+    syscall                                           /* ST_STUB_CLONE */
+    movq %rax, %rcx
+    jrcxz 1f
+    movq %rax, st_records+256*j+ST_REC_RESULT(%rip)
+    movl $NR_POST, %eax
+    syscall
+1:  movq %rdi, st_records+256*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
+    movq %rsi, st_records+256*j+ST_REC_SAVE1(%rip)
+    leaq st_records+256*j+ST_REC_ALTSTACK(%rip), %rdi
+    movl $0, %esi
+    movl $__NR_sigaltstack, %eax
+    jmp 2f
+    .balign 16, 0xcc
+2:  syscall
+    movq st_records+256*j+ST_REC_SAVE0(%rip), %rdi
+    movq st_records+256*j+ST_REC_SAVE1(%rip), %rsi
+    movl $NR_CHILD, %eax
+    syscall
+    .set j, j+1
+    .endr
+    .balign 256, 0xcc
+
+/* ---- entry points -------------------------------------------------------------------------------- */
+    .text
+    .globl st_entry             /* the ELF entry: programs start here once the loader exists */
+st_entry:
+    movl $__NR_exit_group, %eax
+    movl $126, %edi
+    jmp st_gate_call
+
+    .globl st_sys               /* long st_sys(nr, a, b, c, d, e, f): a call of our own, through the gate */
+st_sys:
+    movq %rdi, %rax
+    movq %rsi, %rdi
+    movq %rdx, %rsi
+    movq %rcx, %rdx
+    movq %r8, %r10
+    movq %r9, %r8
+    movq 8(%rsp), %r9
+    jmp st_gate_call
+
+/* The kernel enters here for SIGSYS: seccomp's and user dispatch's are calls, any other is a signal like the rest. */
+    .globl st_sigsys_entry
+st_sigsys_entry:
+    cld
+    cmpl $1, 8(%rsi)            /* SYS_SECCOMP */
+    je st_on_sigsys
+    cmpl $2, 8(%rsi)            /* SYS_USER_DISPATCH */
+    je st_on_sigsys
+    jmp st_signal_entry
+
+/* The kernel enters here for every signal that the program handles, all signals blocked.
+ * In: rdi signal, rsp the frame (return address st_restorer, ucontext, siginfo). */
+    .globl st_signal_entry
+st_signal_entry:
+    cld
+    movl %edi, %r13d
+    movq %rsp, %r14
+    subq $24, %rsp              /* frame address out, mask out; keeps rsp 16-aligned at the call */
+    movq %rsp, %rdx
+    movq %r14, %rsi
+    call st_deliver             /* handler = st_deliver(sig, frame, out[2]) */
+    testq %rax, %rax
+    jz 1f
+    movq %rax, %r12
+    movq (%rsp), %rcx           /* the frame, perhaps moved */
+    movq 8(%rsp), %rdx          /* the handler's mask */
+    movq %rcx, %rsp
+    movq %rdx, -16(%rsp)
+    movl $__NR_rt_sigprocmask, %eax
+    movl $2, %edi               /* SIG_SETMASK */
+    leaq -16(%rsp), %rsi
+    xorl %edx, %edx
+    movl $8, %r10d
+    jmp st_enter_handler
+1:  leaq 8(%r14), %rsp          /* nothing for the program: back as the kernel saved it */
+    jmp st_sigreturn_trap
+
+    .globl st_restorer          /* return address of a program's handler; rsp at the ucontext */
+st_restorer:
+    movq %rsp, %rdi
+    movq %rsp, %rbx
+    andq $-16, %rsp
+    call st_before_sigreturn
+    movq %rbx, %rsp
+    jmp st_sigreturn_trap
+
+/* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */
+    .globl st_python_tramp
+st_python_tramp:
+    cld
+    movq %rdi, %rbx
+    movq ST_TRAMP_XSAVE(%rbx), %r12
+    movl ST_TRAMP_XSAVE_MASK(%rbx), %eax
+    movl ST_TRAMP_XSAVE_MASK+4(%rbx), %edx
+    xsavec (%r12)
+    call st_python_entry
+    movl ST_TRAMP_XSAVE_MASK(%rbx), %eax
+    movl ST_TRAMP_XSAVE_MASK+4(%rbx), %edx
+    xrstor (%r12)
+    pushq ST_TRAMP_EFLAGS(%rbx)
+    popfq
+    movq %rbx, %rcx
+    movq ST_TRAMP_R8(%rcx), %r8
+    movq ST_TRAMP_R9(%rcx), %r9
+    movq ST_TRAMP_R10(%rcx), %r10
+    movq ST_TRAMP_R12(%rcx), %r12
+    movq ST_TRAMP_R13(%rcx), %r13
+    movq ST_TRAMP_R14(%rcx), %r14
+    movq ST_TRAMP_R15(%rcx), %r15
+    movq ST_TRAMP_RDI(%rcx), %rdi
+    movq ST_TRAMP_RSI(%rcx), %rsi
+    movq ST_TRAMP_RBP(%rcx), %rbp
+    movq ST_TRAMP_RBX(%rcx), %rbx
+    movq ST_TRAMP_RDX(%rcx), %rdx
+    movq ST_TRAMP_RAX(%rcx), %rax
+    movq ST_TRAMP_RIP(%rcx), %r11
+    movq ST_TRAMP_RSP(%rcx), %rsp
+    jmp *%r11
+
+/* ---- guarded reads of the program's memory -------------------------------------------------------
+ * A fault between st_user_begin and st_user_end continues at st_user_fault (signals.c): leaves only, no stack. */
+    .globl st_user_begin, st_user_end, st_user_fault, st_copy_in, st_copy_string, st_touch
+st_user_begin:
+st_copy_in:                     /* 0 or -EFAULT; (to, from, size) */
+    movq %rdx, %rcx
+    rep movsb
+    xorl %eax, %eax
+    ret
+st_copy_string:                 /* length without NUL, size if there is none within size, -EFAULT; (to, from, size) */
+    xorl %eax, %eax
+1:  cmpq %rdx, %rax
+    jae 2f
+    movb (%rsi,%rax), %cl
+    movb %cl, (%rdi,%rax)
+    testb %cl, %cl
+    jz 2f
+    incq %rax
+    jmp 1b
+2:  ret
+st_touch:                       /* 0 if each page of [from, to) can be read, else -EFAULT; downwards, as stacks grow */
+    cmpq %rdi, %rsi
+    jbe 2f
+1:  subq $4096, %rsi
+    movb (%rsi), %al
+    cmpq %rdi, %rsi
+    ja 1b
+2:  xorl %eax, %eax
+    ret
+st_user_end:
+st_user_fault:
+    movq $-14, %rax
+    ret
+    .section .note.GNU-stack, "", @progbits

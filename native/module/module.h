@@ -1,0 +1,30 @@
+/* The cffi module's own C: it maps the blob, reads Python's frames and takes the GIL. Ordinary libc code. */
+#ifndef ST_MODULE_H
+#define ST_MODULE_H
+#include "../selftrace.h"
+/* cffi: begin */
+/* A system call, through no libc wrapper. Returns its result or -errno. */
+int64_t st_syscall(int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+/* Maps the blob in fd at its address. Returns 0 or -errno: EEXIST if something lies there, ENOEXEC if it is no blob,
+ * EPROTO if it is of another version. */
+int32_t st_map_blob(int32_t fd);
+/* The mapped blob; NULL before. */
+const struct st_blob *st_blob_mapped(void);
+/* Maps plan and ring, arms the interposer: from its return on, calls are judged. 0 or -errno. with_hook: the plan has
+ * Python handlers. */
+int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd, int32_t with_hook);
+/* The rest of a call's rules and the call itself, for a handler's proceed(); on the thread that made the call. */
+int64_t st_proceed_next(struct st_call *call);
+int64_t st_proceed_execute(struct st_call *call);
+/* Reads the program's memory. 0 or -EFAULT. */
+int32_t st_read_memory(void *to, uint64_t from, uint64_t size);
+int64_t st_make_content(const void *bytes, uint64_t size);
+void st_report_text(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
+/* This thread's Python stack as "file:line:function\n", innermost first: what reports carry. */
+uint32_t st_python_stack(uint8_t *text, uint32_t size, uint32_t *foreign);
+/* Sets a field of a structure such as sys.flags, which Python keeps read-only. */
+void st_set_struct_field(void *object, int64_t index, void *value);
+/* cffi: end */
+
+void st_hook(struct st_call *call);
+#endif

@@ -1,0 +1,20 @@
+"""What every backend gives the session: the program to start in the tracee, and what it inherits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A tracee's start.
+
+    argv, env: for execve; argv[0] is an absolute path.
+    fds: target number → descriptor of ours; the child has exactly these and 0, 1, 2.
+    owned: descriptors of ours to close once the child is started.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    fds: dict[int, int] = field(default_factory=dict)
+    owned: list[int] = field(default_factory=list)

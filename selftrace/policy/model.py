@@ -1,0 +1,180 @@
+"""What a policy says, after reading and merging and before compiling: plain data.
+
+`reader.py` makes a `PolicyModel` of TOML files, `api.py` adds Python handlers to it, `compile.py`
+turns it into a `Plan`. Nothing here looks at a kernel or starts anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Enforce = Literal["auto", "kernel", "supervisor", "advisory"]
+ActionName = Literal[
+    "allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"
+]
+CountBy = Literal["thread", "process", "tree"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where something stands in a policy; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One string of a list (a path pattern, an address, a call or group name) and its place."""
+
+    text: str
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """strace's counter: matches calls first, first+step, … up to last; counts from 1.
+
+    last None: no end. step 0 with last None and first N means exactly the Nth ("5").
+    "5" = (5, 5, 1), "5+" = (5, None, 1), "3..9" = (3, 9, 1), "1+2" = (1, None, 2).
+    """
+
+    first: int = 1
+    last: int | None = None
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One `match` entry: subject (argument name, "a0".."a5" or "@path" …), operator, operands.
+
+    op: eq ne lt le gt ge between any none only in. Operands are ints for arguments (flag
+    expressions already evaluated when the name of the set is known from the call), strings for
+    pseudo-arguments (patterns for @path, addresses for @addr).
+    """
+
+    subject: str
+    op: str
+    operands: tuple[int | str, ...]
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What a rule does. Only the fields that the action's name needs are set."""
+
+    name: ActionName
+    error: int = 0
+    """errno > 0, for "error"."""
+    retval: int = 0
+    content: bytes = b""
+    signal: int = 0
+    delay_us: int = 0
+    handler: str = ""
+    """"module:function" for "python"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One [[rule]] or one handler, in order."""
+
+    id: str
+    calls: tuple[Entry, ...]
+    matches: tuple[Match, ...]
+    action: Action
+    when: When | None = None
+    count_by: CountBy = "thread"
+    enforce: Enforce = "auto"
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """[calls]. A section that is absent is None in the model."""
+
+    allow: tuple[Entry, ...] | None
+    deny: tuple[Entry, ...] = ()
+    unknown: int = 38
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fs:
+    """[fs]: patterns with variables substituted, absolute, in glob syntax."""
+
+    read: tuple[Entry, ...] = ()
+    write: tuple[Entry, ...] = ()
+    exec: tuple[Entry, ...] = ()
+    deny: tuple[Entry, ...] = ()
+    tmp: Literal["any", "own"] = "any"
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """[net]: addresses as written."""
+
+    connect: tuple[Entry, ...] = ()
+    bind: tuple[Entry, ...] = ()
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """[process]; None: not said."""
+
+    exec: bool | None = None
+    fork: bool | None = None
+    threads: bool | None = None
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """[limits]; None: no limit. Places by key in `where`."""
+
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    memory: int | None = None
+    tasks: int | None = None
+    open_files: int | None = None
+    file_size: int | None = None
+    output: int | None = None
+    disk: int | None = None
+    where: dict[str, Position] = field(default_factory=dict, hash=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """[default]."""
+
+    action: Literal["allow", "log", "error", "kill"] = "error"
+    error: int = 1
+    on_error: Literal["deny", "kill"] = "deny"
+    where: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyModel:
+    """A whole policy, its bases merged in and its variables substituted."""
+
+    name: str = ""
+    mode: Literal["enforce", "audit"] = "enforce"
+    require: Literal["kernel", "supervisor", "advisory"] = "advisory"
+    allow_degraded: frozenset[str] = frozenset()
+    default: Default = Default()
+    calls: Calls | None = None
+    fs: Fs | None = None
+    net: Net | None = None
+    process: Process | None = None
+    limits: Limits = Limits()
+    rules: tuple[Rule, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Files read, the policy's own last."""
+    handler_files: tuple[tuple[str, bytes], ...] = ()
+    """(module name, source) of handler files that go to the tracee as sealed copies."""

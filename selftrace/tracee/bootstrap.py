@@ -1,0 +1,86 @@
+"""Arms the interposer in a tracee, before its first line and before site (start/site.py calls `start`).
+
+Until `st_arm_interposer` returns only code of the interpreter's and ours runs: no .pth, no sitecustomize, no directory
+that a script may write. Imports nothing of the policy parser: the plan is a table already. Descriptors 3 to 7 are those
+of backends/trap.py; none is left open.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from typing import Any
+
+_SPEC_FD, _BLOB_FD, _PLAN_FD, _RING_FD, _RULESET_FD = 3, 4, 5, 6, 7
+_XOPTION = "frozen_modules"
+
+
+def _load(name: str, path: str, loader: Any) -> Any:
+    spec = ModuleSpec(name, loader(name, path), origin=path)
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
+
+
+def _check_threads() -> None:
+    """A thread that exists already would stay outside: Landlock binds only the one that asks for it."""
+    tasks = [task for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
+    if not tasks:
+        return
+    names = []
+    for task in tasks:
+        with open(f"/proc/self/task/{task}/comm") as file:
+            names.append(f"{task} ({file.read().strip()})")
+    raise RuntimeError(f"threads run before the sandbox is armed: {', '.join(sorted(names))}")
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise OSError(-result, f"{what}: {os.strerror(-result)}")
+
+
+def _hide_traces() -> None:
+    """sys as plain `python script` has it."""
+    sys.dont_write_bytecode = True
+    if sys._xoptions.pop(_XOPTION, None) is not None and sys.orig_argv[1:2] == ["-X"]:
+        del sys.orig_argv[1:3]
+    for name in ("_selftrace_bootstrap", "selftrace._native"):
+        sys.modules.pop(name, None)
+
+
+def start() -> None:
+    """Arms. Raises OSError or RuntimeError; the caller ends the process then."""
+    with open(_SPEC_FD, "rb") as file:
+        spec = marshal.load(file)
+    _check_threads()
+    _load("_cffi_backend", spec["cffi"], ExtensionFileLoader)
+    native = _load("selftrace._native", spec["native"], ExtensionFileLoader)
+    hook = None
+    if spec["handlers"]:
+        hook = _load("_selftrace_hook", os.path.join(spec["tracee"], "hook.py"), SourceFileLoader)
+        hook.prepare(native, spec)
+    _check(native.lib.st_map_blob(_BLOB_FD), "mapping the interposer")
+    os.close(_BLOB_FD)
+    ruleset = _RULESET_FD if spec["landlock"] else -1
+    if ruleset >= 0 and spec["own_proc"]:
+        _grant_own_proc(native, ruleset, spec["own_proc"])
+    _check(native.lib.st_arm_interposer(_PLAN_FD, _RING_FD, ruleset, hook is not None), "arming the interposer")
+    if hook is not None:
+        hook.load()
+    _hide_traces()
+
+
+def _grant_own_proc(native: Any, ruleset: int, access: int) -> None:
+    """Lets the process read its own /proc directory: nobody could name it before it was there."""
+    fd = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+    rule = native.ffi.new("unsigned char[12]")
+    rule[0:8] = access.to_bytes(8, sys.byteorder)
+    rule[8:12] = fd.to_bytes(4, sys.byteorder)
+    address = int(native.ffi.cast("uintptr_t", rule))
+    result = native.lib.st_syscall(445, ruleset, 1, address, 0, 0, 0)  # landlock_add_rule, PATH_BENEATH
+    os.close(fd)
+    _check(result, "granting /proc/self")
