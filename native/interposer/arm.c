@@ -106,9 +106,10 @@ static int64_t arm(const struct st_arm *from)
     st_state.main_tid = (int32_t)ST_SYS(__NR_gettid);
     int64_t r = reserve_blocks();
     if (r >= 0) r = first_block();
-    if (r >= 0) r = take_sigsys();
     if (r < 0) return r;
-    st_signals_arm();
+    st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
+    r = take_sigsys();
+    if (r < 0) return r;
     seal();
     st_state.armed = 1;
     r = raise_floor(from);

@@ -1,0 +1,1 @@
+"""Policies: reading, meaning, compiling, explaining. Probes no kernel itself and knows no backend."""

@@ -1,0 +1,1 @@
+"""The floor: what the kernel enforces, whatever the process does."""

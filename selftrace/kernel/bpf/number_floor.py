@@ -1,0 +1,132 @@
+"""The part of a filter that needs only the call's number, built by libseccomp through pyseccomp.
+
+It says nothing that our own filter does not say too: a second, independent hand on the same floor. Built in the launcher
+and cached, because pyseccomp's import alone costs 22 ms; the tracee loads bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from selftrace.kernel.bpf.compiler import AUDIT_ARCH_X86_64, CHILD_NR, POST_NR, X32_BIT
+from selftrace.kernel.bpf.program import JEQ, JGE, JMP_JA, LD_W_ABS, OFFSET_ARCH, OFFSET_NR, RET_ALLOW, RET_K
+from selftrace.kernel.bpf.program import Instruction, Program
+from selftrace.policy.plan import FilterSpec
+
+_VERSION = 1
+
+
+def refused_numbers(spec: FilterSpec) -> dict[int, int]:
+    """sysno → errno of the calls that are refused whatever their arguments."""
+    refused = {}
+    for sysno in spec.known:
+        rules = [rule for rule in spec.rules if sysno in rule.sysnos]
+        decision = spec.default
+        if rules:
+            if rules[0].conditions:
+                continue
+            decision = rules[0].decision
+        if decision.kind in ("deny", "errno"):
+            refused[sysno] = decision.errno
+    return refused
+
+
+def _key(refused: dict[int, int]) -> str:
+    """Everything that decides what libseccomp makes of it."""
+    library = importlib.util.find_spec("pyseccomp")
+    where = library.origin if library else ""
+    stamp = os.stat(where).st_mtime_ns if where else 0
+    text = repr((_VERSION, sorted(refused.items()), where, stamp, _library_stamp(), platform.release()))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _library_stamp() -> int:
+    for directory in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"):
+        try:
+            return os.stat(f"{directory}/libseccomp.so.2").st_mtime_ns
+        except OSError:
+            continue
+    return 0
+
+
+def cache_directory() -> Path:
+    """Where compiled things are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "selftrace"
+
+
+def read_cached(name: str) -> bytes | None:
+    """A cached file's content; None if there is none that only we can have written."""
+    try:
+        fd = os.open(cache_directory() / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (OSError, RuntimeError):
+        return None
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            return None
+        return file.read()
+
+
+def write_cached(name: str, data: bytes) -> None:
+    """Keeps `data` for the next run; without a place to keep it, nothing is lost but time."""
+    try:
+        directory = cache_directory()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd, path = tempfile.mkstemp(dir=directory)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+        os.replace(path, directory / name)
+    except (OSError, RuntimeError):
+        return
+
+
+def _build(refused: dict[int, int]) -> bytes | None:
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError, OSError):
+        return None
+    made = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    made.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
+    for sysno, number in sorted(refused.items()):
+        made.add_rule(pyseccomp.ERRNO(number), sysno)
+    with tempfile.TemporaryFile() as file:
+        made.export_bpf(file)
+        file.seek(0)
+        return _behind_our_numbers(file.read())
+
+
+def _behind_our_numbers(exported: bytes) -> bytes:
+    """libseccomp kills numbers from 0x40000000 on; ours and -1 must reach the other filter, which knows them."""
+    prologue = (
+        Instruction(LD_W_ABS, 0, 0, OFFSET_ARCH),
+        Instruction(JEQ, 0, 4, AUDIT_ARCH_X86_64),
+        Instruction(LD_W_ABS, 0, 0, OFFSET_NR),
+        Instruction(JGE, 0, 2, POST_NR),
+        Instruction(RET_K, 0, 0, RET_ALLOW),
+        Instruction(JMP_JA, 0, 0, 0),
+    )
+    assert POST_NR < CHILD_NR < X32_BIT
+    return Program(prologue).to_bytes() + exported
+
+
+def number_floor(spec: FilterSpec) -> bytes | None:
+    """BPF instructions of the number-only floor, from the cache if it was built before.
+
+    None where libseccomp is absent (our own filter then stands alone) or nothing is refused by number.
+    """
+    refused = refused_numbers(spec)
+    if not refused:
+        return None
+    name = f"floor-{_key(refused)}.bpf"
+    cached = read_cached(name)
+    if cached is None:
+        cached = _build(refused)
+        if cached is not None:
+            write_cached(name, cached)
+    return cached

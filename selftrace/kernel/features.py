@@ -1,0 +1,84 @@
+"""What this machine and kernel have."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import lru_cache
+
+from selftrace.errors import UnsupportedError
+from selftrace.policy.plan import Features
+
+OLDEST_KERNEL = (5, 15)
+_PR_GET_SECCOMP, _MSEAL, _SYS_SECCOMP = 21, 462, 317
+_GET_ACTION_AVAIL = 2
+
+
+def kernel_version() -> tuple[int, int]:
+    """(major, minor) of the running kernel; (0, 0) if it cannot be read."""
+    words = platform.release().split(".")
+    try:
+        return int(words[0]), int("".join(c for c in words[1] if c.isdigit()))
+    except (IndexError, ValueError):
+        return 0, 0
+
+
+def require_platform() -> None:
+    """Raises UnsupportedError where nothing can be run: another system, architecture or an old kernel."""
+    remedy = "explain, check and report work here; run needs Linux on x86-64 with kernel 5.15 or newer"
+    if sys.platform != "linux":
+        raise UnsupportedError(f"{sys.platform} is not supported", remedy)
+    if platform.machine() != "x86_64":
+        raise UnsupportedError(f"{platform.machine()} is not supported", remedy)
+    if kernel_version() < OLDEST_KERNEL:
+        raise UnsupportedError(f"kernel {platform.release()} is too old", remedy)
+
+
+def _has_trap() -> bool:
+    from selftrace._native import ffi
+    from selftrace.kernel.syscall import syscall
+
+    action = ffi.new("uint32_t *", 0x00030000)
+    try:
+        syscall(_SYS_SECCOMP, _GET_ACTION_AVAIL, 0, int(ffi.cast("uintptr_t", action)), name="seccomp")
+    except OSError:
+        return False
+    return True
+
+
+def _has_mseal() -> bool:
+    from selftrace.kernel.syscall import syscall
+
+    try:
+        syscall(_MSEAL, 0, 0, 0, name="mseal")
+    except OSError:
+        return False
+    return True
+
+
+def _has_libseccomp() -> bool:
+    from selftrace.kernel.bpf.number_floor import _library_stamp
+
+    return _library_stamp() != 0
+
+
+@lru_cache(maxsize=1)
+def probe() -> Features:
+    """Asks the kernel, once. Raises UnsupportedError where the platform is not supported."""
+    from selftrace.kernel import landlock
+
+    require_platform()
+    return Features(
+        landlock_abi=landlock.abi(),
+        seccomp=_has_trap(),
+        mseal=_has_mseal(),
+        libseccomp=_has_libseccomp(),
+        root=os.geteuid() == 0,
+        arch=platform.machine(),
+    )
+
+
+def assumed() -> Features:
+    """A current kernel's features, for explain where nothing can be asked."""
+    return Features(landlock_abi=7, seccomp=True, mseal=True, root=False)
