@@ -66,6 +66,7 @@ struct st_ring_record {
     /* path, path2, stack ("file:line:function\n", innermost first), note, one after the other */
     uint8_t text[ST_RECORD_TEXT];
 };
+#define ST_KILLED 4096          /* -ST_KILLED as result: no errno, the call ended the run */
 #define ST_FLAG_AUDIT 1         /* would have been refused: mode = "audit" */
 #define ST_FLAG_TRUNCATED 2     /* text did not fit */
 #define ST_FLAG_FOREIGN 4       /* the thread has no Python stack */

@@ -1,0 +1,86 @@
+"""selftrace: traces, judges and rewrites a program's own system calls.
+
+    import selftrace
+    result = selftrace.run("job.py", timeout_s=10)
+    print(result.reason, result.stdout, result.violations)
+
+Names are loaded when they are first used: importing the package costs next to nothing and works on every platform.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from selftrace.errors import (
+        BuildError,
+        CommandError,
+        PolicyError,
+        RunError,
+        SelftraceError,
+        TraceFileError,
+        UnsupportedError,
+    )
+    from selftrace.policy.api import Policy
+    from selftrace.policy.kill import Kill
+    from selftrace.result import Event, Frame, Guarantee, Result, Usage, Violation
+    from selftrace.running import arun, run
+    from selftrace.tracee.hook import Call
+
+_HOMES = {
+    "BuildError": "errors",
+    "Call": "tracee.hook",
+    "CommandError": "errors",
+    "Event": "result",
+    "Frame": "result",
+    "Guarantee": "result",
+    "Kill": "policy.kill",
+    "Policy": "policy.api",
+    "PolicyError": "errors",
+    "Result": "result",
+    "RunError": "errors",
+    "SelftraceError": "errors",
+    "TraceFileError": "errors",
+    "UnsupportedError": "errors",
+    "Usage": "result",
+    "Violation": "result",
+    "arun": "running",
+    "run": "running",
+}
+
+__all__ = [
+    "BuildError",
+    "Call",
+    "CommandError",
+    "Event",
+    "Frame",
+    "Guarantee",
+    "Kill",
+    "Policy",
+    "PolicyError",
+    "Result",
+    "RunError",
+    "SelftraceError",
+    "TraceFileError",
+    "UnsupportedError",
+    "Usage",
+    "Violation",
+    "arun",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'selftrace' has no attribute {name!r}")
+    value = getattr(import_module(f"selftrace.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -177,7 +177,7 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
     case ST_DELAY_ENTER: pause_for(rule->delay_us); return -1;
     case ST_DELAY_EXIT: call->delay_exit_us = rule->delay_us; return -1;
-    case ST_KILL: return refuse(call, ST_EPERM, rule->row, 0) ? ST_VERDICT_KILL : -1;
+    case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;
         call->handler = (uint32_t)rule->handler;
@@ -215,8 +215,9 @@ static int gate_refuses(struct st_call *call, const struct st_call_entry *entry,
             st_report(call, ST_RECORD_LOG, gates[i].row, 0, NULL, 0);
             return 0;
         }
-        if (!refuse(call, gates[i].error, gates[i].row, gates[i].flags & ST_GATE_QUIET)) return 0;
-        *verdict = (gates[i].flags & ST_GATE_KILL) ? ST_VERDICT_KILL : ST_VERDICT_RESULT;
+        int kill = (gates[i].flags & ST_GATE_KILL) != 0;
+        if (!refuse(call, kill ? ST_KILLED : gates[i].error, gates[i].row, gates[i].flags & ST_GATE_QUIET)) return 0;
+        *verdict = kill ? ST_VERDICT_KILL : ST_VERDICT_RESULT;
         return 1;
     }
     return 0;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from selftrace.job import Job
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -18,3 +20,9 @@ class Launch:
     env: dict[str, str]
     fds: dict[int, int] = field(default_factory=dict)
     owned: list[int] = field(default_factory=list)
+
+
+def words(job: Job) -> list[str]:
+    """What follows the interpreter on its command line."""
+    how = {"script": [], "module": ["-m"], "code": ["-c"]}[job.kind]
+    return [*how, job.target, *job.args]

@@ -9,7 +9,7 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from selftrace.backends.base import Launch
+from selftrace.backends.base import Launch, words
 from selftrace.calls import table
 from selftrace.errors import BuildError
 from selftrace.job import Job
@@ -59,7 +59,7 @@ def _shapes(plan: Plan) -> dict[int, tuple[str, tuple[tuple[str, str, int], ...]
     return {call.sysno: (call.name, tuple((a.name, a.role, a.width) for a in call.args)) for call in calls}
 
 
-def _specification(plan: Plan, job: Job) -> bytes:
+def _specification(plan: Plan, *, landlocked: bool) -> bytes:
     import _cffi_backend
 
     from selftrace import _native
@@ -74,8 +74,8 @@ def _specification(plan: Plan, job: Job) -> bytes:
             "shapes": _shapes(plan) if plan.handlers else {},
             "kill_on_error": plan.native.kill_on_error,
             "audit": plan.native.audit,
-            "landlock": plan.landlock is not None and plan.mode == "enforce",
-            "own_proc": landlock.own_proc_access(plan.landlock) if plan.landlock is not None else 0,
+            "landlock": landlocked,
+            "own_proc": landlock.own_proc_access(plan.landlock) if landlocked and plan.landlock is not None else 0,
         }
     )
 
@@ -86,21 +86,29 @@ def prepare(plan: Plan, job: Job, ring_fd: int, env: dict[str, str]) -> Launch:
     ring_fd: the shared ring; stays the caller's. env: the tracee's environment.
     Raises BuildError without the native part; OSError if the kernel refuses the rule set.
     """
-    table = _encoded(plan)
-    owned = [sealed("selftrace-spec", _specification(plan, job))]
-    blob = os.open(native_directory() / "_interposer", os.O_RDONLY | os.O_CLOEXEC)
-    owned += [blob, sealed("selftrace-plan", table)]
-    fds = {SPEC_FD: owned[0], BLOB_FD: blob, PLAN_FD: owned[2], RING_FD: ring_fd}
-    if plan.landlock is not None and plan.mode == "enforce":
-        ruleset, _missing = landlock.build(plan.landlock, plan.features.landlock_abi)
-        owned.append(ruleset)
-        fds[RULESET_FD] = ruleset
+    owned: list[int] = []
+    try:
+        ruleset = -1
+        if plan.landlock is not None and plan.mode == "enforce":
+            ruleset, _missing = landlock.build(plan.landlock, plan.features.landlock_abi)
+        fds = {RING_FD: ring_fd}
+        if ruleset >= 0:
+            owned.append(ruleset)
+            fds[RULESET_FD] = ruleset
+        for target, name, data in (
+            (SPEC_FD, "selftrace-spec", _specification(plan, landlocked=ruleset >= 0)),
+            (PLAN_FD, "selftrace-plan", _encoded(plan)),
+        ):
+            owned.append(sealed(name, data))
+            fds[target] = owned[-1]
+        owned.append(os.open(native_directory() / "_interposer", os.O_RDONLY | os.O_CLOEXEC))
+        fds[BLOB_FD] = owned[-1]
+    except BaseException:
+        for fd in owned:
+            os.close(fd)
+        raise
     start = os.fspath(_PACKAGE / "tracee" / "start")
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
-    argv = [job.python, "-X", "frozen_modules=off", *_words(job)]  # or a frozen site would hide ours
+    argv = [job.python, "-X", "frozen_modules=off", *words(job)]  # or a frozen site would hide ours
     return Launch(argv=argv, env={**env, "PYTHONPATH": path}, fds=fds, owned=owned)
 
-
-def _words(job: Job) -> list[str]:
-    how = {"script": [], "module": ["-m"], "code": ["-c"]}[job.kind]
-    return [*how, job.target, *job.args]

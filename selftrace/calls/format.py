@@ -74,11 +74,17 @@ def _shown(call: Call, args: Sequence[int]) -> int:
 
 
 def format_call(
-    sysno: int, args: Sequence[int], strings: Mapping[int, bytes] | None = None, table: Table | None = None
+    sysno: int,
+    args: Sequence[int],
+    strings: Mapping[int, bytes] | None = None,
+    table: Table | None = None,
+    *,
+    short: bool = False,
 ) -> str:
     """`openat(AT_FDCWD, "/etc/x", O_RDONLY|O_CLOEXEC)`.
 
     args: six numbers. strings: argument index → its bytes (a path, an address), where they are known.
+    short: leaves a dirfd out that an absolute path makes meaningless.
     """
     strings = strings or {}
     call = (table or default_table()).by_number.get(sysno)
@@ -87,6 +93,8 @@ def format_call(
     parts = []
     for index in range(min(_shown(call, args), len(args))):
         arg = call.args[index]
+        if short and arg.role == "dirfd" and strings.get(index + 1, b"").startswith(b"/"):
+            continue
         if index not in strings:
             parts.append(_number(arg, args[index]))
         elif arg.role == "sockaddr":

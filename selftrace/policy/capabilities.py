@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from selftrace.calls import Table
+from selftrace.calls import Table, table
 from selftrace.policy.plan import AddrUse, Follow, PathUse
 
 _Grant = Literal["read", "write", "exec", "open"]
@@ -113,3 +114,19 @@ def path_uses(table: Table) -> dict[int, tuple[PathUse, ...]]:
 def addr_uses(table: Table) -> dict[int, AddrUse]:
     """By number."""
     return {table.by_name[name].sysno: use for name, use in ADDR_USES.items() if name in table.by_name}
+
+
+_HELD_BY_LANDLOCK = frozenset(
+    "open openat openat2 creat truncate mkdir mkdirat rmdir unlink unlinkat mknod mknodat symlink symlinkat rename renameat"
+    " renameat2 link linkat execve execveat".split()
+)
+_O_PATH = 0x200000
+
+
+def covered_by_landlock(sysno: int, args: Sequence[int], names: Table | None = None) -> bool:
+    """Whether Landlock refuses this call too; it knows nothing of the METADATA ones."""
+    call = (names or table()).by_number.get(sysno)
+    if call is None or call.name not in _HELD_BY_LANDLOCK:
+        return False
+    flags = {"open": args[1], "openat": args[2]}.get(call.name, 0)
+    return not flags & _O_PATH

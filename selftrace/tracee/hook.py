@@ -316,7 +316,7 @@ def _ask(raw: Any) -> tuple[bool, int]:
         return True, -4
     except _kill as error:
         raw.rule_row = row
-        _report(raw, _VIOLATION, -_EPERM, str(error))
+        _report(raw, _VIOLATION, -_lib.ST_KILLED, str(error))
         _end()
         return True, -_EPERM
     except BaseException:

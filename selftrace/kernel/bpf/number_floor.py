@@ -18,13 +18,15 @@ from selftrace.kernel.bpf.program import JEQ, JGE, JMP_JA, LD_W_ABS, OFFSET_ARCH
 from selftrace.kernel.bpf.program import Instruction, Program
 from selftrace.policy.plan import FilterSpec
 
-_VERSION = 1
+_VERSION = 2
+_SECCOMP = 317
+"""Our own filter is loaded after this one, and refuses it from then on."""
 
 
 def refused_numbers(spec: FilterSpec) -> dict[int, int]:
     """sysno → errno of the calls that are refused whatever their arguments."""
     refused = {}
-    for sysno in spec.known:
+    for sysno in spec.known - {_SECCOMP}:
         rules = [rule for rule in spec.rules if sysno in rule.sysnos]
         decision = spec.default
         if rules:

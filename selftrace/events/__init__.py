@@ -1,0 +1,1 @@
+"""What tracees report: the ring's records."""

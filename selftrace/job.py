@@ -1,0 +1,129 @@
+"""What is to be run: a script, a module or a piece of code, by which Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from selftrace.errors import UnsupportedError
+
+Kind = Literal["script", "module", "code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """kind and target as python's command line has them; args for sys.argv[1:]; python: absolute path."""
+
+    kind: Kind
+    target: str
+    args: tuple[str, ...] = ()
+    python: str = sys.executable
+
+    @property
+    def script_directory(self) -> str:
+        """The script's directory; empty for modules and code."""
+        return os.path.dirname(self.target) if self.kind == "script" else ""
+
+
+def make_job(
+    script: str | os.PathLike[str] | None,
+    args: Sequence[str],
+    *,
+    code: str | None = None,
+    module: str | None = None,
+    python: str = sys.executable,
+) -> Job:
+    """A Job of exactly one of script, code, module.
+
+    Raises ValueError unless exactly one is given; FileNotFoundError for a script or interpreter that does not exist;
+    IsADirectoryError for a directory.
+    """
+    given = [name for name, value in (("script", script), ("code", code), ("module", module)) if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of script, code, module, argv; got {', '.join(given) or 'none'}")
+    if not python or not os.path.exists(python):
+        raise FileNotFoundError(2, "no such Python interpreter", python)
+    python = os.path.abspath(python)
+    words = tuple(os.fsdecode(word) for word in args)
+    if module is not None:
+        return Job("module", module, words, python)
+    if code is not None:
+        return Job("code", code, words, python)
+    assert script is not None
+    path = os.path.abspath(os.fsdecode(script))
+    with open(path, "rb"):  # not found, a directory, no permission: said here, with the name
+        pass
+    return Job("script", path, words, python)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """Where a Python keeps its files. Paths are absolute and resolved, without duplicates."""
+
+    prefixes: tuple[str, ...]
+    site: tuple[str, ...]
+    version: tuple[int, int]
+
+
+def _unique(paths: Sequence[str]) -> tuple[str, ...]:
+    found = [path for raw in paths for path in (os.path.abspath(raw), os.path.realpath(raw)) if raw]
+    return tuple(dict.fromkeys(found))
+
+
+def _own() -> Interpreter:
+    import site
+
+    places = [*site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        places.append(site.getusersitepackages())
+    places += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return _describe((sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable)), places, sys.version_info[:2])
+
+
+def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int, int]) -> Interpreter:
+    """/usr itself is too much to grant for a Python that lies there: its own directories are named instead."""
+    name = f"python{version[0]}.{version[1]}"
+    found: list[str] = []
+    for prefix in _unique(prefixes):
+        if prefix in ("/usr", "/usr/local", "/", "/usr/bin", "/usr/local/bin", "/bin"):
+            base = prefix.removesuffix("/bin") or "/usr"
+            names = (f"lib/{name}", "lib/python3", f"local/lib/{name}", f"include/{name}", f"lib64/{name}", f"bin/{name}", "bin/python3")
+            found += [os.path.join(base, item) for item in names]
+        else:
+            found.append(prefix)
+    existing = [path for path in _unique(found) if os.path.exists(path)]
+    return Interpreter(tuple(existing), tuple(p for p in _unique(places) if os.path.isdir(p)), version)
+
+
+@lru_cache(maxsize=8)
+def _foreign(python: str, _stamp: int) -> Interpreter:
+    """Asked of the interpreter itself: 20 ms, once in a process for each."""
+    import subprocess
+
+    question = (
+        "import sys,site,os;print(repr(((sys.prefix,sys.base_prefix,sys.exec_prefix,os.path.dirname(sys.executable)),"
+        "site.getsitepackages()+([site.getusersitepackages()] if site.ENABLE_USER_SITE else []),tuple(sys.version_info[:2]))))"
+    )
+    import ast
+
+    answer = subprocess.run([python, "-c", question], capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise UnsupportedError(f"{python} is no Python that can be used", f"it says: {answer.stderr.strip()[-200:]}")
+    prefixes, places, version = ast.literal_eval(answer.stdout)
+    return _describe(prefixes, places, version)
+
+
+def interpreter(python: str) -> Interpreter:
+    """Where `python` keeps its files. Raises UnsupportedError for one of another version than ours: the native part fits
+    only the one that it was built for."""
+    if os.path.realpath(python) == os.path.realpath(sys.executable) and os.path.abspath(python) == os.path.abspath(sys.executable):
+        return _own()
+    found = _foreign(python, os.stat(python).st_mtime_ns)
+    if found.version != sys.version_info[:2]:
+        ours, theirs = (".".join(map(str, version)) for version in (sys.version_info[:2], found.version))
+        raise UnsupportedError(f"{python} is Python {theirs}, selftrace's native part is built for {ours}", f"install selftrace with {python} -m pip, and run it from there")
+    return found

@@ -1,0 +1,93 @@
+"""Who a run is, when it is started as root: a uid that nobody else has, and the capabilities that it cannot do without."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from selftrace.errors import UnsupportedError
+
+FIRST_UID, LAST_UID = 61184, 65519
+"""The range that systemd keeps for identities made on the fly: within a container's usual 65,536."""
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+
+
+@dataclass
+class Identity:
+    """uid (also the gid); capabilities as a mask of 1 << CAP_*; the lock that keeps the uid ours until `release`."""
+
+    uid: int
+    capabilities: int = 0
+    _lock: socket.socket | None = field(default=None, repr=False)
+
+    def release(self) -> None:
+        """Gives the uid back."""
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _mapped(uid: int) -> bool:
+    try:
+        with open("/proc/self/uid_map") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+    except OSError:
+        return True
+    return any(first <= uid < first + count for first, _, count in ranges)
+
+
+def _claim() -> tuple[int, socket.socket]:
+    """A uid that no other run has: an abstract socket's name is the lock, which the kernel drops with its holder."""
+    span = LAST_UID - FIRST_UID + 1
+    start = os.getpid() * 61 % span
+    for step in range(span):
+        uid = FIRST_UID + (start + step) % span
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            lock.bind(f"\0selftrace-uid-{uid}")
+        except OSError:
+            lock.close()
+            continue
+        return uid, lock
+    raise UnsupportedError(f"all {span} identities for runs are in use", "end some runs")
+
+
+def _reachable(path: str, *, write: bool = False) -> bool:
+    """Whether a user who owns nothing may go to `path` and read (or write) it."""
+    try:
+        resolved = os.path.realpath(path)
+        where = resolved
+        while where != "/":
+            where = os.path.dirname(where)
+            if not os.stat(where).st_mode & 0o001:
+                return False
+        mode = os.stat(resolved).st_mode
+    except OSError:
+        return True  # nothing is there: nothing to reach
+    needed = 0o004 | (0o002 if write else 0) | (0o001 if os.path.isdir(resolved) else 0)
+    return mode & needed == needed
+
+
+def choose(needed: Iterable[str], written: Iterable[str], *, landlock: bool) -> Identity:
+    """The identity of a run that root starts.
+
+    needed: paths that it must read (interpreter, script, grants); written: granted for writing. Where only root can
+    reach them it keeps CAP_DAC_READ_SEARCH (or CAP_DAC_OVERRIDE), and Landlock's list is what it can then reach.
+    Raises UnsupportedError where no uid can be taken, or a path is out of reach and there is no Landlock.
+    """
+    if not _mapped(FIRST_UID):
+        raise UnsupportedError(
+            "root cannot give up its identity: this user namespace maps no other uid",
+            "start as an ordinary user, or map uids 61184 to 65519 (e.g. newuidmap, podman's --uidmap)",
+        )
+    hidden = next((path for path in needed if not _reachable(path)), None)
+    closed = next((path for path in written if not _reachable(path, write=True)), None)
+    if (hidden or closed) and not landlock:
+        raise UnsupportedError(
+            f"only root can reach {hidden or closed}, and without Landlock a run that can reach it could reach everything",
+            "install Python and put the files where other users can read them, or use a kernel with Landlock",
+        )
+    capabilities = (1 << CAP_DAC_READ_SEARCH if hidden else 0) | (1 << CAP_DAC_OVERRIDE if closed else 0)
+    uid, lock = _claim()
+    return Identity(uid, capabilities, lock)
