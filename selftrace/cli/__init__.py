@@ -1,0 +1,1 @@
+"""argv → calls. One module for each command, imported when it is used."""

@@ -1,0 +1,110 @@
+"""The `selftrace` command: finds the command's module, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from selftrace import __version__
+from selftrace.errors import CommandError, PolicyError, SelftraceError
+
+COMMANDS = {
+    "run": "run a Python script that nobody trusts, under a policy",
+    "explain": "what a policy decides, by which line, and what that rests on",
+    "check": "look for mistakes in policy files",
+    "policy": "list, show and describe the shipped policies",
+    "doctor": "what this machine can enforce, tried out",
+    "help": "read the manual",
+}
+LATER = {
+    "trace": "step 3",
+    "report": "step 3",
+    "learn": "step 3",
+    "compare": "step 4",
+    "debug": "step 4",
+    "preload": "step 2",
+}
+FOUND, BAD_INPUT, OURS = 1, 2, 125
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our exit codes: usage mistakes of `run` are 125, because a script may itself exit with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line that says what to do."""
+        code = OURS if self.prog.endswith(" run") else BAD_INPUT
+        self.exit(code, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _overview() -> str:
+    lines = ["usage: selftrace COMMAND …", "", "Traces, judges and rewrites a program's own system calls.", "", "commands:"]
+    lines += [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    lines += ["", "selftrace COMMAND --help tells more; selftrace help lists the manual's topics."]
+    return "\n".join(lines)
+
+
+def parser_for(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    module = import_module(f"selftrace.cli.{name}")
+    parser = Parser(
+        prog=f"selftrace {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    parser.set_defaults(execute=module.execute)
+    return parser
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if words else BAD_INPUT
+    name, *rest = words
+    if name in ("-V", "--version"):
+        print(f"selftrace {__version__}")
+        return 0
+    if name in LATER:
+        raise CommandError(f'"{name}" is not built yet: it comes with {LATER[name]}', OURS if name == "trace" else BAD_INPUT)
+    if name not in COMMANDS:
+        from selftrace.calls import nearest
+
+        raise CommandError(f'unknown command "{name}"{nearest(name, COMMANDS)}; selftrace --help lists them', BAD_INPUT)
+    arguments = parser_for(name).parse_args(rest)
+    return int(arguments.execute(arguments))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    words = sys.argv[1:] if words is None else words
+    ours = OURS if words[:1] == ["run"] else BAD_INPUT
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except CommandError as error:
+        message, code = str(error), error.exit_code
+    except PolicyError as error:
+        print(error, file=sys.stderr)
+        return ours
+    except SelftraceError as error:
+        message, code = str(error), ours
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains while it shuts down
+        return 141
+    except OSError as error:
+        message, code = _os_message(error), ours
+    except KeyboardInterrupt:
+        return 130
+    print(f"selftrace: {message}", file=sys.stderr)
+    return code
+
+
+def _os_message(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}"

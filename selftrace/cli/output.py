@@ -1,0 +1,20 @@
+"""Writing what a command found: JSON to a file or standard output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """--json FILE|-."""
+    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE; - is standard output")
+
+
+def write_json(text: str, target: str) -> None:
+    """Writes to the file, or to standard output for "-". Raises OSError."""
+    if target == "-":
+        sys.stdout.write(text + "\n")
+        return
+    with open(target, "w", encoding="utf-8") as file:
+        file.write(text + "\n")

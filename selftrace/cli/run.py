@@ -1,0 +1,188 @@
+"""Runs a Python script that nobody trusts, under a policy.
+
+The script works in a private directory that is removed afterwards, with a clean environment and no network. Each call
+that the policy refuses is reported on standard error, with the script's line and the line of policy that would allow it.
+
+exit: the script's own code · 124 time limit · 125 ours (usage, policy, kernel) · 126 could not start · 127 not found ·
+128+N by signal N · 137 other limits and violations that kill"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from selftrace.cli.grants import add_policy_options, policy_of
+from selftrace.cli.output import add_json_option, write_json
+from selftrace.errors import CommandError
+from selftrace.result import Result
+
+_SHOWN = 20
+FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c CODE [ARGS…]"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The options of `run`; they end at the script."""
+    parser.usage = FORMS
+    add_policy_options(parser)
+    add = parser.add_argument
+    add("--input", metavar="PATH", action="append", default=[], help="copy a file into the private directory (NAME=PATH: under that name)")
+    add("--output", metavar="GLOB", action="append", default=[], help="bring files back that match; ** for any depth")
+    add("--output-dir", metavar="DIR", help="where to (default: here)")
+    add("--cwd", metavar="DIR", help="work in DIR of yours: read, written and kept")
+    add("--env", metavar="NAME[=V]", action="append", default=[], help="set a variable, or hand yours on")
+    add("--python", metavar="EXE", default=sys.executable, help="another interpreter of the same version")
+    add("-q", "--quiet", action="store_true", help="no report on standard error")
+    add_json_option(parser)
+    add("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
+    add("-c", dest="code", metavar="CODE", nargs=argparse.REMAINDER, help="run code; the rest are its arguments")
+    add("script", metavar="SCRIPT.py", nargs=argparse.REMAINDER, help="the script, and its arguments")
+
+
+class _Reporter:
+    """Prints what the script writes at once, and each new violation up to a number."""
+
+    def __init__(self, quiet: bool, to_stderr: bool) -> None:
+        self.quiet = quiet
+        self.stdout = sys.stderr if to_stderr else sys.stdout
+        self.shown = 0
+
+    def output(self, stream: str, data: bytes) -> None:
+        file = self.stdout if stream == "stdout" else sys.stderr
+        file.flush()
+        file.buffer.write(data)
+        file.buffer.flush()
+
+    def line(self, text: Any) -> None:
+        if self.quiet:
+            return
+        self.shown += 1
+        if self.shown <= _SHOWN:
+            print(f"selftrace: {text}", file=sys.stderr, flush=True)
+
+    def end(self, result: Result) -> None:
+        if self.quiet:
+            return
+        total = sum(v.count for v in result.violations) + result.violations_dropped
+        if self.shown > _SHOWN or total > len(result.violations):
+            print(f"selftrace: {total} violations in all, {len(result.violations)} different ones listed in --json", file=sys.stderr)
+        for note in result.notes:
+            print(f"selftrace: {note}", file=sys.stderr)
+        if result.reason not in ("exit", "signal"):
+            print(f"selftrace: the run was ended: {_why(result)}", file=sys.stderr)
+
+
+def _why(result: Result) -> str:
+    texts = {
+        "timeout": "its time is over ([limits] wall_seconds, --timeout)",
+        "cpu": "its processor time is over ([limits] cpu_seconds)",
+        "memory": "it uses too much memory ([limits] memory, --memory)",
+        "output": f"it writes too much to {' and '.join(result.truncated)} ([limits] output)",
+        "disk": "it fills its disk space ([limits] disk, file_size)",
+        "violation": "by a rule that kills",
+        "error": "it did not start",
+    }
+    if result.reason == "violation" and any(v.rule == "limits.tasks" for v in result.violations):
+        return "it has too many processes and threads ([limits] tasks)"
+    return texts[result.reason]
+
+
+def exit_code(result: Result) -> int:
+    """What the command ends with."""
+    if result.reason == "exit" or result.reason == "error":
+        return 125 if result.exit_code is None else result.exit_code
+    if result.reason == "timeout":
+        return 124
+    return 128 + (result.signal or 0) if result.reason == "signal" else 137
+
+
+def _inputs(items: list[str]) -> dict[str, str]:
+    found = {}
+    for item in items:
+        name, separator, path = item.partition("=")
+        if not separator or os.path.exists(item):
+            name, path = os.path.basename(item.rstrip("/")), item
+        if not os.path.isfile(path):
+            raise CommandError(f"--input {item}: " + ("is a directory; give files" if os.path.isdir(path) else "no such file"), 125)
+        found[name] = path
+    return found
+
+
+def _environment(items: list[str]) -> dict[str, str]:
+    found = {}
+    for item in items:
+        name, separator, value = item.partition("=")
+        if not separator:
+            if name not in os.environ:
+                raise CommandError(f"--env {name}: your environment has no such variable", 125)
+            value = os.environ[name]
+        found[name] = value
+    return found
+
+
+def _target(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    words = list(arguments.script)
+    if words[:1] == ["--"]:
+        raise CommandError("run -- PROG (any program) is not built yet: it comes with step 2; now: " + FORMS, 125)
+    for name in ("module", "code"):
+        given = getattr(arguments, name)
+        if given is not None:
+            if not given:
+                raise CommandError(f"-{name[0]} needs a word: {FORMS}", 125)
+            return {name: given[0]}, given[1:]
+    if not words:
+        raise CommandError(f"what is to be run? {FORMS}", 125)
+    script = words[0]
+    if script.startswith("-"):
+        raise CommandError(f'unknown option "{script}"; selftrace run --help lists them', 125)
+    if not os.path.exists(script):
+        raise CommandError(f"{script}: no such script", 127)
+    if not script.endswith((".py", ".pyw", ".pyz")) and not _looks_like_python(script):
+        raise CommandError(f"{script} is no Python script; now: {FORMS} (run -- PROG comes with step 2)", 125)
+    return {"script": script}, words[1:]
+
+
+def _looks_like_python(path: str) -> bool:
+    if os.path.isdir(path):
+        return False
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    return b"\0" not in head and (not head.startswith(b"#!") or b"python" in head.split(b"\n", 1)[0])
+
+
+def _bring_back(result: Result, directory: str) -> None:
+    for name, data in result.outputs.items():
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Runs, reports, brings outputs back."""
+    from selftrace.job import make_job
+    from selftrace.session import Options, Run
+
+    target, words = _target(arguments)
+    policy = policy_of(arguments)
+    job = make_job(target.get("script"), words, code=target.get("code"), module=target.get("module"), python=arguments.python)
+    reporter = _Reporter(arguments.quiet, arguments.json == "-")
+    options = Options(
+        env=_environment(arguments.env),
+        inputs=_inputs(arguments.input),
+        outputs=arguments.output,
+        cwd=arguments.cwd,
+        on_output=reporter.output,
+        on_violation=reporter.line,
+        on_event=reporter.line,
+    )
+    with Run(policy, job, options) as session:
+        if session.plan.mode == "audit" and not arguments.quiet:
+            print("selftrace: audit: nothing is refused, the script runs unprotected", file=sys.stderr)
+        result = session.run()
+    _bring_back(result, arguments.output_dir or ".")
+    reporter.end(result)
+    if arguments.json is not None:
+        write_json(result.to_json(indent=2), arguments.json)
+    return exit_code(result)
