@@ -93,6 +93,7 @@ def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int
             base = prefix.removesuffix("/bin") or "/usr"
             names = (f"lib/{name}", "lib/python3", f"local/lib/{name}", f"include/{name}", f"lib64/{name}", f"bin/{name}", "bin/python3")
             found += [os.path.join(base, item) for item in names]
+            found.append(f"/etc/{name}")  # Debian's sitecustomize
         else:
             found.append(prefix)
     existing = [path for path in _unique(found) if os.path.exists(path)]

@@ -2,7 +2,6 @@
  * be taken back. */
 #include "core.h"
 
-
 static int64_t arm(const struct st_arm *from);
 static int64_t gate(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
 {
@@ -113,6 +112,9 @@ static int64_t arm(const struct st_arm *from)
     seal();
     st_state.armed = 1;
     r = raise_floor(from);
-    if (r >= 0 && st_state.ring) st_state.ring->armed = 1;
+    if (r >= 0 && st_state.ring) {
+        st_state.ring->tasks = 1;
+        st_state.ring->armed = 1;
+    }
     return r;
 }

@@ -99,10 +99,26 @@ static uint64_t clone_flags(struct st_call *call)
     return flags;
 }
 
+/* The number of tasks in the tree, as the monitor counted it last and with what was made since. Returns 1 if one more is
+ * too many. Advisory: the kernel counts by uid, and only root's runs have one of their own. */
+static int too_many_tasks(struct st_call *call)
+{
+    struct st_ring_header *ring = st_state.ring;
+    uint32_t limit = st_state.plan->tasks;
+    if (!limit || !ring || __atomic_add_fetch(&ring->tasks, 1, __ATOMIC_RELAXED) <= limit) return 0;
+    __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
+    st_report(call, ST_RECORD_VIOLATION, st_state.plan->tasks_row, -ST_EAGAIN, NULL, 0);
+    return 1;
+}
+
 /* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. A child
  * that shares memory but not the parent's suspension gets a block of its own, and no signal until it has it. */
 void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
+    if (too_many_tasks(call)) {
+        uc->regs.rax = (uint64_t)-ST_EAGAIN;
+        return;
+    }
     uint64_t flags = clone_flags(call);
     struct st_record *record = &st_records[block->index];
     record->clone_flags = flags;

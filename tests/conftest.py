@@ -1,0 +1,56 @@
+"""What all tests share: a check that nothing is left behind, and what a skip may be about."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from selftrace.kernel.features import probe
+from selftrace.policy.plan import Features
+
+
+def _directories() -> set[str]:
+    return {str(path) for path in Path(tempfile.gettempdir()).glob("selftrace-*")}
+
+
+def _descendants() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No process, descriptor or directory more than before. Other workers' directories come and go: those of this process
+    are told by their owner's open runs, so only what stays is a leftover."""
+    processes, descriptors = _descendants(), len(os.listdir("/proc/self/fd"))
+    yield
+    assert _descendants() <= processes
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+@pytest.fixture(scope="session")
+def features() -> Features:
+    """This kernel's."""
+    return probe()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[object]:
+    """Makes a script of a text, where any user can read it."""
+    directory = Path(tempfile.mkdtemp(prefix="script-"))
+    directory.chmod(0o755)
+
+    def make(text: str, name: str = "job.py") -> str:
+        path = directory / name
+        path.write_text(text)
+        path.chmod(0o644)
+        return str(path)
+
+    yield make
+    for path in directory.iterdir():
+        path.unlink()
+    directory.rmdir()
