@@ -161,6 +161,7 @@ int64_t st_copy_out(void *to, const void *from, uint64_t size);
 
 /* small things */
 void *memcpy(void *to, const void *from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 

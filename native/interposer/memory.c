@@ -15,6 +15,15 @@ void *memset(void *to, int value, size_t size)
     return start;
 }
 
+void *memmove(void *to, const void *from, size_t size)
+{
+    uint8_t *out = to;
+    const uint8_t *in = from;
+    if (out < in) return memcpy(to, from, size);
+    while (size--) out[size] = in[size];
+    return to;
+}
+
 int memcmp(const void *a, const void *b, size_t size)
 {
     const uint8_t *left = a, *right = b;

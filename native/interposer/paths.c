@@ -52,6 +52,25 @@ static int anonymous(const uint8_t *text, uint32_t length)
            starts(text, length, "/dev/zero (deleted)") || starts(text, length, "/[");
 }
 
+/* /proc/PID of this process is /proc/self, whichever way it is written. */
+static int own_pid(const uint8_t *name, uint32_t length)
+{
+    uint8_t pid[10];
+    return decimal(pid, (uint32_t)st_state.pid) == length && !memcmp(pid, name, length);
+}
+
+/* "/proc/PID" and what follows, of this process → "/proc/self" and the same. Returns the new length. */
+static int64_t own_proc(uint8_t *path, int64_t length)
+{
+    uint32_t end = 6, n = (uint32_t)length;
+    if (!starts(path, n, "/proc/")) return length;
+    while (end < n && path[end] != '/') end++;
+    if (!own_pid(path + 6, end - 6) || n - end + 10 > ST_PATH_MAX - 1) return length;
+    memmove(path + 10, path + end, n - end);
+    memcpy(path + 6, "self", 4);
+    return n - end + 10;
+}
+
 static int64_t fd_path(int32_t fd, uint8_t *out)
 {
     uint8_t name[32] = "/proc/self/fd/";
@@ -59,7 +78,8 @@ static int64_t fd_path(int32_t fd, uint8_t *out)
     if (fd < 0) return -9; /* EBADF */
     n += decimal(name + n, (uint32_t)fd);
     name[n] = 0;
-    return ST_SYS(__NR_readlink, name, out, ST_PATH_MAX - 1);
+    int64_t length = ST_SYS(__NR_readlink, name, out, ST_PATH_MAX - 1);
+    return length > 0 ? own_proc(out, length) : length;
 }
 
 static void strip_root(struct walk *walk)
@@ -85,13 +105,6 @@ static void up(struct walk *walk)
 {
     while (walk->length && walk->out[walk->length - 1] != '/') walk->length--;
     if (walk->length) walk->length--;
-}
-
-/* /proc/PID of this process is /proc/self, whichever way it is written. */
-static int own_pid(const uint8_t *name, uint32_t length)
-{
-    uint8_t pid[10];
-    return decimal(pid, (uint32_t)st_state.pid) == length && !memcmp(pid, name, length);
 }
 
 static int64_t append(struct walk *walk, const uint8_t *name, uint32_t length)

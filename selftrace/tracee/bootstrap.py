@@ -48,7 +48,7 @@ def _hide_traces() -> None:
     sys.dont_write_bytecode = True
     if sys._xoptions.pop(_XOPTION, None) is not None and sys.orig_argv[1:2] == ["-X"]:
         del sys.orig_argv[1:3]
-    for name in ("_selftrace_bootstrap", "selftrace._native", "_cffi_backend"):
+    for name in ("_selftrace_bootstrap", "selftrace._native", "selftrace._native.lib", "_cffi_backend"):
         sys.modules.pop(name, None)
 
 

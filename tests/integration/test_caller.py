@@ -1,0 +1,187 @@
+"""The caller: nothing in it is changed, any thread may run, asyncio too, and kill -9 leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import selftrace
+
+
+def _state() -> dict[str, object]:
+    return {
+        "fds": len(os.listdir("/proc/self/fd")),
+        "threads": threading.active_count(),
+        "children": psutil.Process().children(),
+        "handlers": [signal.getsignal(n) for n in range(1, 65)],
+        "cwd": os.getcwd(),
+        "status": [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(("Seccomp:", "NoNewPrivs:", "Umask:", "SigBlk:"))],
+        "limits": Path("/proc/self/limits").read_text(),
+    }
+
+
+def test_nothing_in_the_caller_changes() -> None:
+    selftrace.run(code="1")
+    before = _state()
+    selftrace.run(code="import os; os.fork(); print(1)")
+    assert _state() == before
+
+
+def test_from_many_threads() -> None:
+    results: list[bytes] = []
+
+    def work(n: int) -> None:
+        results.append(selftrace.run(code=f"print({n} ** 2)").check().stdout)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == sorted(b"%d\n" % (n * n) for n in range(8))
+
+
+def test_arun_side_by_side() -> None:
+    async def main() -> list[bytes]:
+        runs = [selftrace.arun(code=f"import time; time.sleep(0.3); print({n})") for n in range(8)]
+        return [result.check().stdout for result in await asyncio.gather(*runs)]
+
+    assert asyncio.run(main()) == [b"%d\n" % n for n in range(8)]
+
+
+def test_callbacks_of_arun_come_in_the_loop() -> None:
+    seen: list[tuple[int, object]] = []
+
+    async def main() -> None:
+        here = threading.get_ident()
+        await selftrace.arun(
+            code="print(1)\ntry: open('/etc/passwd')\nexcept OSError: pass",
+            on_output=lambda stream, data: seen.append((threading.get_ident() - here, (stream, data))),
+            on_violation=lambda violation: seen.append((threading.get_ident() - here, violation.rule)),
+        )
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert [item for where, item in seen if where == 0] == [("stdout", b"1\n"), "fs.default"] or {
+        str(item) for where, item in seen if where == 0
+    } == {str(("stdout", b"1\n")), "fs.default"}
+
+
+def test_cancelling_ends_the_tree_before_it_returns() -> None:
+    directory = Path(tempfile.gettempdir())
+
+    async def main() -> float:
+        task = asyncio.create_task(selftrace.arun(code="import os, time\nos.fork()\ntime.sleep(600)"))
+        await asyncio.sleep(1)
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        assert len(before) >= 2
+        start = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not any(psutil.pid_exists(pid) for pid in before)
+        return time.monotonic() - start
+
+    mine = set(directory.glob("selftrace-*"))
+    assert asyncio.run(main()) < 20
+    assert set(directory.glob("selftrace-*")) <= mine
+
+
+def test_unknown_option_of_arun() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        asyncio.run(selftrace.arun(code="1", colour=1))
+
+
+def test_a_callback_that_raises_ends_the_run() -> None:
+    def stop(_stream: str, _data: bytes) -> None:
+        raise RuntimeError("enough")
+
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="enough"):
+        selftrace.run(code="import time\nprint(1, flush=True)\ntime.sleep(600)", on_output=stop)
+    assert time.monotonic() - start < 30
+
+
+def _wait_gone(marker: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not any(marker in " ".join(_command(p)) for p in psutil.process_iter()):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{marker} still runs")
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+LAUNCHER = """
+import selftrace, sys
+code = "import os, time; print(os.getcwd(), flush=True); os.fork(); time.sleep(600) # {marker}"
+selftrace.run(code=code, on_output=lambda stream, data: print(data.decode(), end="", flush=True))
+"""
+
+
+def _start(marker: str) -> tuple[subprocess.Popen[bytes], str]:
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER.format(marker=marker)], stdout=subprocess.PIPE)
+    assert launcher.stdout is not None
+    return launcher, launcher.stdout.readline().decode().strip()
+
+
+def test_kill_9_of_the_launcher_ends_the_run() -> None:
+    launcher, directory = _start("marker-one")
+    launcher.kill()
+    launcher.communicate()
+    _wait_gone("marker-one")
+    deadline = time.monotonic() + 10
+    while os.path.exists(directory) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not os.path.exists(directory)
+
+
+def test_kill_9_of_the_monitor_ends_the_run() -> None:
+    launcher, directory = _start("marker-two")
+    (monitor,) = [child for child in psutil.Process(launcher.pid).children() if child.name() == "_monitor"]
+    monitor.kill()
+    launcher.communicate(timeout=30)
+    _wait_gone("marker-two")
+    assert not os.path.exists(directory)
+
+
+def test_kill_9_of_the_tracee_is_reported() -> None:
+    result: list[selftrace.Result] = []
+    thread = threading.Thread(target=lambda: result.append(selftrace.run(code="import time; time.sleep(600)")))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        tracees = [p for p in psutil.Process().children(recursive=True) if p.name() != "_monitor"]
+        if tracees:
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    tracees[0].kill()
+    thread.join(30)
+    assert (result[0].reason, result[0].signal) == ("signal", 9)
+
+
+def test_results_can_be_pickled_and_are_frozen() -> None:
+    import dataclasses
+    import pickle
+
+    result = selftrace.run(code="open('/etc/passwd')")
+    assert pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.exit_code = 0  # type: ignore[misc]
