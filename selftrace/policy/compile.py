@@ -169,6 +169,11 @@ class _Compiler:
         self.deny(unlisted & quiet, ENOSYS, row, quiet=True)
         self.deny(unlisted - quiet, errno, row, kill=default.action == "kill")
 
+    def _may_unshare(self) -> bool:
+        calls = self.model.calls
+        unshare = self.number("unshare")
+        return calls is not None and unshare in self.numbers(calls.allow or ()) and unshare not in self.numbers(calls.deny)
+
     def process(self) -> None:
         model = self.model
         filtered = model.calls is not None and model.calls.allow is not None
@@ -177,7 +182,7 @@ class _Compiler:
                 "process.clone3", "process", "error ENOSYS", "clone3", "kernel", note="its flags cannot be filtered; libc falls back to clone"
             )
             self.deny([self.number("clone3")], ENOSYS, row, quiet=True)
-        if filtered and self.number("unshare") not in self.numbers(model.calls.allow or ()):  # type: ignore[union-attr]
+        if filtered and not self._may_unshare():
             row = self.row("process.namespaces", "process", "error EPERM", "clone with CLONE_NEW*", "kernel")
             self.deny([self.number("clone")], EPERM, row, (Condition(0, 8, "any", _NEW_NAMESPACES),))
         if model.process is None:

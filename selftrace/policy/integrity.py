@@ -5,8 +5,9 @@ from __future__ import annotations
 from selftrace.calls import Table
 from selftrace.policy.plan import Condition, Decision, FilterRule
 
-NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn")
-"""Calls without which no thread gets on, or ends."""
+NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn", "uprobe", "uretprobe")
+"""Calls without which no thread gets on, or ends; and two that the kernel lets past every filter (they are its own
+breakpoints' way back, and do nothing elsewhere)."""
 _TRAPPED = (
     "rt_sigprocmask rt_sigaction sigaltstack rt_sigsuspend rt_sigtimedwait rt_sigpending signalfd signalfd4"
     " clone clone3 fork vfork execve execveat seccomp rt_sigreturn".split()

@@ -1,0 +1,108 @@
+"""Runs attack programs under plans, whole or with one rule's floor taken away."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from selftrace import Policy, Result
+from selftrace._native import ffi
+from selftrace.job import Job
+from selftrace.policy.compile import compile as compile_plan
+from selftrace.policy.plan import Features, LandlockSpec, Plan
+from selftrace.session import Options, Run
+
+PRELUDE = (Path(__file__).parent / "prelude.py").read_text()
+GATE_CALL = ffi.offsetof("struct st_blob", "gate_call")
+
+
+def without_call(plan: Plan, sysno: int) -> Plan:
+    """The plan with every refusal of one call taken away."""
+
+    def keep(numbers: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(number for number in numbers if number != sysno)
+
+    rules = tuple(
+        dataclasses.replace(rule, sysnos=keep(rule.sysnos)) if rule.decision.kind in ("deny", "errno") else rule for rule in plan.filter.rules
+    )
+    calls = {number: gates for number, gates in plan.native.calls.items() if number != sysno}
+    spec = dataclasses.replace(plan.filter, rules=tuple(rule for rule in rules if rule.sysnos))
+    return dataclasses.replace(plan, filter=spec, native=dataclasses.replace(plan.native, calls=calls))
+
+
+def without(plan: Plan, row_id: str) -> Plan:
+    """The plan with one row's floor off: its filter rules, its gates in the interposer, its part of Landlock or identity."""
+    rows = {index for index, row in enumerate(plan.rows) if row.id == row_id}
+    assert rows, f"no row {row_id}: {[row.id for row in plan.rows]}"
+    rules = tuple(rule for rule in plan.filter.rules if not (rule.decision.kind in ("deny", "errno") and rule.decision.rule in rows))
+    calls = {n: tuple(g for g in gates if g.row not in rows) for n, gates in plan.native.calls.items()}
+    plan = dataclasses.replace(
+        plan,
+        filter=dataclasses.replace(plan.filter, rules=rules),
+        native=dataclasses.replace(plan.native, calls={n: gates for n, gates in calls.items() if gates}),
+    )
+    landlock = plan.landlock or LandlockSpec()
+    if row_id == "fs.default":
+        landlock = dataclasses.replace(landlock, fs=None)
+    if row_id == "net.ports":
+        landlock = dataclasses.replace(landlock, tcp_connect=None, tcp_bind=None)
+    if row_id == "process.signals":
+        landlock = dataclasses.replace(landlock, scopes=landlock.scopes - {"signal"})
+        plan = dataclasses.replace(plan, drop_identity=False)
+    if row_id.startswith("limits."):
+        plan = dataclasses.replace(plan, limits=dataclasses.replace(plan.limits, **{row_id.removeprefix("limits."): None}))
+    return dataclasses.replace(plan, landlock=landlock)
+
+
+def attack(
+    code: str,
+    *,
+    route: str = "libc",
+    policy: str | Policy = "builtin:untrusted-script",
+    off: str | tuple[str, ...] = (),
+    off_call: int | None = None,
+    abi: int | None = None,
+    backend: str = "trap",
+    identity: bool = True,
+    timeout_s: float = 30,
+    args: tuple[str, ...] = (),
+    allow_degraded: tuple[str, ...] = (),
+) -> Result:
+    """The attack's Result. off: rows whose floors are taken away. abi: Landlock masked to this version.
+    identity False: root's rights are kept, so that what remains is the rule itself."""
+    chosen = policy if isinstance(policy, Policy) else Policy.load(policy)
+    chosen = chosen.with_grants(limits={"wall_seconds": timeout_s}, allow_degraded=allow_degraded)
+    job = Job("code", f"{PRELUDE}\n{code}", (route, str(GATE_CALL), *args), sys.executable)
+    run = Run(chosen, job, Options(backend=backend))
+    plan = run.plan
+    if abi is not None:
+        from selftrace.session import make_context
+
+        context = make_context(job, run.directory, run.directory, run.installation)
+        plan = compile_plan(chosen.model(context), masked(plan.features, abi))
+    for row_id in (off,) if isinstance(off, str) else off:
+        plan = without(plan, row_id)
+    if off_call is not None:
+        plan = without_call(plan, off_call)
+    if not identity:
+        plan = dataclasses.replace(plan, drop_identity=False)
+    run.use_plan(plan)
+    with run as session:
+        return session.run()
+
+
+def masked(features: Features, abi: int) -> Features:
+    """The features of a kernel whose Landlock is older."""
+    return dataclasses.replace(features, landlock_abi=min(abi, features.landlock_abi))
+
+
+def breached(result: Result) -> bool:
+    """Whether the attack had its effect. One that did not come to its end proves nothing either way."""
+    assert b"BREACH" in result.stdout or b"held" in result.stdout or result.reason != "exit", (
+        result.reason,
+        result.exit_code,
+        result.stdout,
+        result.stderr,
+    )
+    return b"BREACH" in result.stdout
