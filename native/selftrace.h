@@ -10,66 +10,66 @@
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
-#define ST_GATE_LO 0x7e9000010002   /* first and last return PC that the filter admits ... */
+#define ST_GATE_LO 0x7e9000010002 /* first and last return PC that the filter admits ... */
 #define ST_GATE_HI 0x7e9000140002
-#define ST_PLAN_ADDRESS 0x7e9001000000   /* the table, read-only */
+#define ST_PLAN_ADDRESS 0x7e9001000000 /* the table, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
-#define ST_GATE_MASK 15             /* ... and (PC & mask) == value */
+#define ST_GATE_MASK 15 /* ... and (PC & mask) == value */
 #define ST_GATE_VALUE 2
-#define ST_NR_POST 0x3ffff001       /* numbers that are trapped from any PC: how the blob regains control */
+#define ST_NR_POST 0x3ffff001 /* numbers that are trapped from any PC: how the blob regains control */
 #define ST_NR_CHILD 0x3ffff002
-#define ST_NR_MAX 512               /* numbers that the tables cover */
+#define ST_NR_MAX 512 /* numbers that the tables cover */
 
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73
 #define ST_RING_SLOTS 512
-#define ST_RING_OFFSET 24576            /* where the records begin, behind the header */
+#define ST_RING_OFFSET 24576 /* where the records begin, behind the header */
 #define ST_RECORD_SIZE 2048
 #define ST_RECORD_TEXT 1824
 
 enum st_record_kind {
-    ST_RECORD_VIOLATION = 1,  /* a call was refused (or, under audit, would have been) */
-    ST_RECORD_LOG = 2,        /* an allowed call that a rule logs, or call.log() of a handler */
-    ST_RECORD_ERROR = 3,      /* a Python handler failed: the text is its traceback */
-    ST_RECORD_USE = 4,        /* first use of a path or address */
-    ST_RECORD_NOTE = 5        /* a sentence of the interposer's own for the report */
+    ST_RECORD_VIOLATION = 1, /* a call was refused (or, under audit, would have been) */
+    ST_RECORD_LOG = 2,       /* an allowed call that a rule logs, or call.log() of a handler */
+    ST_RECORD_ERROR = 3,     /* a Python handler failed: the text is its traceback */
+    ST_RECORD_USE = 4,       /* first use of a path or address */
+    ST_RECORD_NOTE = 5       /* a sentence of the interposer's own for the report */
 };
 
 struct st_ring_header {
     uint64_t magic;
     uint32_t abi, slots;
-    uint64_t reserved;          /* records ever reserved by writers */
-    uint64_t consumed;          /* records ever read by the reader */
-    uint64_t dropped;           /* records lost because the ring was full */
-    uint32_t tasks;             /* forks and threads alive, counted over the tree (advisory) */
-    uint32_t armed;             /* 1 once a tracee has armed itself: before that, nothing of the script ran */
-    uint64_t calls[ST_NR_MAX];  /* trapped calls by number */
+    uint64_t reserved;         /* records ever reserved by writers */
+    uint64_t consumed;         /* records ever read by the reader */
+    uint64_t dropped;          /* records lost because the ring was full */
+    uint32_t tasks;            /* forks and threads alive, counted over the tree (advisory) */
+    uint32_t armed;            /* 1 once a tracee has armed itself: before that, nothing of the script ran */
+    uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[256];
-    uint64_t seen[2048];        /* hashes of paths and addresses already reported as used */
+    uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
 };
 
 /* A slot holds record number n iff commit == n + 1, written last. */
 struct st_ring_record {
     uint64_t commit;
-    uint64_t time_ns;           /* CLOCK_MONOTONIC */
+    uint64_t time_ns; /* CLOCK_MONOTONIC */
     uint32_t kind;
     int32_t pid, tid, sysno;
-    uint32_t row;               /* index in Plan.rows */
-    int32_t result;             /* what the program saw: -errno, or >= 0 for a log of a passed call */
-    uint32_t flags;             /* ST_FLAG_* */
+    uint32_t row;   /* index in Plan.rows */
+    int32_t result; /* what the program saw: -errno, or >= 0 for a log of a passed call */
+    uint32_t flags; /* ST_FLAG_* */
     uint16_t path_length, path2_length, stack_length, note_length;
-    uint32_t checksum;          /* of the record but commit and this field: sum of its 32-bit words */
+    uint32_t checksum; /* of the record but commit and this field: sum of its 32-bit words */
     uint64_t args[6];
-    uint8_t address[112];       /* sockaddr as the call gave it; length in address_length */
+    uint8_t address[112]; /* sockaddr as the call gave it; length in address_length */
     uint16_t address_length, address_pad0;
     uint32_t address_pad1;
     /* path, path2, stack ("file:line:function\n", innermost first), note, one after the other */
     uint8_t text[ST_RECORD_TEXT];
 };
-#define ST_KILLED 4096          /* -ST_KILLED as result: no errno, the call ended the run */
-#define ST_FLAG_AUDIT 1         /* would have been refused: mode = "audit" */
-#define ST_FLAG_TRUNCATED 2     /* text did not fit */
-#define ST_FLAG_FOREIGN 4       /* the thread has no Python stack */
+#define ST_KILLED 4096      /* -ST_KILLED as result: no errno, the call ended the run */
+#define ST_FLAG_AUDIT 1     /* would have been refused: mode = "audit" */
+#define ST_FLAG_TRUNCATED 2 /* text did not fit */
+#define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */
 /* ---- the policy table (sealed, read-only in the tracee); written by selftrace/policy/encode.py ---- */
 #define ST_PLAN_MAGIC 0x316e616c706c7473
 #define ST_PLAN_AUDIT 1         /* nothing is refused, all that would be is reported */
@@ -90,16 +90,45 @@ enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THR
 #define ST_GATE_QUIET 4
 #define ST_COUNTERS 256
 
-struct st_span { uint32_t first, count; };   /* a run of entries in the array that the field is about */
-struct st_text { uint32_t offset, length; }; /* in the texts */
+struct st_span {
+    uint32_t first, count;
+}; /* a run of entries in the array that the field is about */
+struct st_text {
+    uint32_t offset, length;
+}; /* in the texts */
 
-struct st_condition { uint8_t arg, width, op, pad[5]; struct st_span set; uint64_t value, value2; };
-struct st_call_gate { int32_t error; uint32_t row, flags; struct st_span conditions; };
-struct st_path_use { int8_t dirfd, path, flags; uint8_t grant, follow, pad[3]; };
-struct st_addr_use { uint8_t kind, fd, addr, length; };
-struct st_pattern { uint32_t kind, row; struct st_text text; };
-struct st_addr_pattern { uint16_t family; uint8_t prefix, protocol; uint16_t port_low, port_high; uint8_t address[16]; struct st_text path; };
-struct st_match { uint8_t kind, which, negate, pad; struct st_span span; };
+struct st_condition {
+    uint8_t arg, width, op, pad[5];
+    struct st_span set;
+    uint64_t value, value2;
+};
+struct st_call_gate {
+    int32_t error;
+    uint32_t row, flags;
+    struct st_span conditions;
+};
+struct st_path_use {
+    int8_t dirfd, path, flags;
+    uint8_t grant, follow, pad[3];
+};
+struct st_addr_use {
+    uint8_t kind, fd, addr, length;
+};
+struct st_pattern {
+    uint32_t kind, row;
+    struct st_text text;
+};
+struct st_addr_pattern {
+    uint16_t family;
+    uint8_t prefix, protocol;
+    uint16_t port_low, port_high;
+    uint8_t address[16];
+    struct st_text path;
+};
+struct st_match {
+    uint8_t kind, which, negate, pad;
+    struct st_span span;
+};
 struct st_rule {
     uint32_t row;
     uint8_t action, count_by, pad[2];
@@ -108,12 +137,17 @@ struct st_rule {
     struct st_text content;
     uint32_t delay_us;
     int32_t handler;
-    uint32_t first, last, step;  /* when; last 0xffffffff: no end; first 0: no counter */
-    uint32_t counter;            /* index of its counter */
+    uint32_t first, last, step; /* when; last 0xffffffff: no end; first 0: no counter */
+    uint32_t counter;           /* index of its counter */
     struct st_span matches;
 };
 /* address: index + 1 of an st_addr_use; fd: index of the first descriptor argument, -1: none */
-struct st_call_entry { struct st_span gates, rules, paths; uint32_t address; int32_t fd; uint32_t known; };
+struct st_call_entry {
+    struct st_span gates, rules, paths;
+    uint32_t address;
+    int32_t fd;
+    uint32_t known;
+};
 
 struct st_plan {
     uint64_t magic;
@@ -122,9 +156,9 @@ struct st_plan {
     uint32_t unknown_row, fs_row, net_row, integrity_row, tasks, tasks_row;
     struct st_span fs_read, fs_write, fs_exec, fs_deny, fs_quiet, net_connect, net_bind;
     struct st_text tmp_own;
-    uint32_t filter, filter_count;    /* offset and number of 8-byte BPF instructions; 0: none */
-    uint32_t floor, floor_count;      /* the number-only filter */
-    uint32_t calls;                   /* offsets of the arrays, in bytes from the start */
+    uint32_t filter, filter_count; /* offset and number of 8-byte BPF instructions; 0: none */
+    uint32_t floor, floor_count;   /* the number-only filter */
+    uint32_t calls;                /* offsets of the arrays, in bytes from the start */
     uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, texts;
 };
 
@@ -132,28 +166,28 @@ struct st_plan {
 #define ST_PATH_MAX 4096
 struct st_call {
     uint64_t args[6];
-    uint64_t site;               /* return address of the program's syscall instruction */
+    uint64_t site; /* return address of the program's syscall instruction */
     int64_t result;
     int32_t sysno;
-    uint32_t rule;               /* next entry of the call's rule list */
-    uint32_t rule_row;           /* row of the rule that decided last */
+    uint32_t rule;     /* next entry of the call's rule list */
+    uint32_t rule_row; /* row of the rule that decided last */
     int32_t tid;
     uint32_t handler;
-    uint32_t copied;             /* bit i: args[i] points at a private copy in this structure */
-    int32_t path_length[3];      /* path, path2, fd's path, as given; -1: not known yet */
+    uint32_t copied;        /* bit i: args[i] points at a private copy in this structure */
+    int32_t path_length[3]; /* path, path2, fd's path, as given; -1: not known yet */
     int32_t resolved_length[3];
-    int32_t address_length;      /* -1: not known yet */
+    int32_t address_length; /* -1: not known yet */
     uint32_t delay_exit_us, signal;
     uint32_t grants[2];
     uint32_t quiet;
-    uint32_t decided;            /* a handler answered: result holds it */
-    uint64_t block;              /* the thread's block, for the blob */
+    uint32_t decided; /* a handler answered: result holds it */
+    uint64_t block;   /* the thread's block, for the blob */
     uint8_t address[128];
-    uint64_t message[7];         /* private copy of a msghdr */
-    uint8_t small[64];           /* private copies of masks, open_how */
+    uint64_t message[7]; /* private copy of a msghdr */
+    uint8_t small[64];   /* private copies of masks, open_how */
     uint8_t path[2][ST_PATH_MAX];
     uint8_t resolved[3][ST_PATH_MAX];
-    uint8_t walk[2][ST_PATH_MAX];   /* path resolution at work */
+    uint8_t walk[2][ST_PATH_MAX]; /* path resolution at work */
 };
 
 /* What is decided about a call. */
@@ -162,28 +196,28 @@ enum st_verdict { ST_VERDICT_PASS, ST_VERDICT_RESULT, ST_VERDICT_KILL, ST_VERDIC
 /* ---- between the cffi module and the blob ------------------------------------------------------- */
 #define ST_BLOB_MAGIC 0x31626f6c626c7473
 struct st_arm {
-    const void *plan;            /* the table, mapped read-only */
+    const void *plan; /* the table, mapped read-only */
     uint64_t plan_size;
-    struct st_ring_header *ring; /* mapped shared, or NULL */
-    uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign);  /* this thread's Python stack; async-signal-safe */
-    void (*hook)(struct st_call *call);  /* a Python verdict; may be NULL */
-    int32_t landlock_fd;         /* -1: none */
+    struct st_ring_header *ring;                                        /* mapped shared, or NULL */
+    uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign); /* this thread's Python stack; async-signal-safe */
+    void (*hook)(struct st_call *call);                                 /* a Python verdict; may be NULL */
+    int32_t landlock_fd;                                                /* -1: none */
     uint32_t ldso_known;
-    uint64_t ldso_low, ldso_high;  /* ld.so's text: Python is never called for sites in it */
+    uint64_t ldso_low, ldso_high; /* ld.so's text: Python is never called for sites in it */
 };
 struct st_blob {
     uint64_t magic;
     uint32_t abi, pad;
-    uint64_t end;                /* last address of the blob's own segments */
-    int64_t (*arm)(const struct st_arm *arm);        /* 0 or -errno */
-    int64_t (*next)(struct st_call *call);           /* an st_verdict: the rest of the rules */
-    int64_t (*execute)(struct st_call *call);        /* runs it: result or -errno */
+    uint64_t end;                             /* last address of the blob's own segments */
+    int64_t (*arm)(const struct st_arm *arm); /* 0 or -errno */
+    int64_t (*next)(struct st_call *call);    /* an st_verdict: the rest of the rules */
+    int64_t (*execute)(struct st_call *call); /* runs it: result or -errno */
     int64_t (*gate)(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
-    int64_t (*copy_in)(void *to, const void *from, uint64_t size);   /* 0 or -EFAULT */
-    int64_t (*content)(const void *bytes, uint64_t size);            /* an fd or -errno */
+    int64_t (*copy_in)(void *to, const void *from, uint64_t size); /* 0 or -EFAULT */
+    int64_t (*content)(const void *bytes, uint64_t size);          /* an fd or -errno */
     void (*report)(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
-    void (*own)(int32_t on);     /* this thread's calls are a handler's from now on, or no longer */
-    uint64_t gate_call;          /* address of a `syscall; ret` in the gate */
+    void (*own)(int32_t on); /* this thread's calls are a handler's from now on, or no longer */
+    uint64_t gate_call;      /* address of a `syscall; ret` in the gate */
 };
 /* cffi: end */
 #endif

@@ -83,14 +83,24 @@ def _attach_sentence() -> str:
             scope = int(file.read())
     except (OSError, ValueError):
         scope = 0
-    held = {0: "", 1: " (own children only: ptrace_scope is 1)", 2: " (root only: ptrace_scope is 2)", 3: " (nobody: ptrace_scope is 3)"}
+    held = {
+        0: "",
+        1: " (own children only: ptrace_scope is 1)",
+        2: " (root only: ptrace_scope is 2)",
+        3: " (nobody: ptrace_scope is 3)",
+    }
     return f"not yet: attaching comes with step 4{held.get(scope, '')}"
 
 
 def diagnose() -> Diagnosis:
     """Asks and tries. Never raises for something that is missing: it says so."""
     found = Diagnosis()
-    found.features = {"system": sys.platform, "machine": platform.machine(), "kernel": platform.release(), "python": platform.python_version()}
+    found.features = {
+        "system": sys.platform,
+        "machine": platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
     try:
         from selftrace.kernel.features import probe
 
@@ -104,7 +114,11 @@ def diagnose() -> Diagnosis:
         found.uses["sandbox"] = f"no, because {error}"
     else:
         open_doors = [name for name, outcome in found.denials.items() if outcome == "allowed"]
-        found.uses["sandbox"] = f"no, because this was not refused: {', '.join(open_doors)}" if open_doors else "yes: everything that was tried was refused"
+        found.uses["sandbox"] = (
+            f"no, because this was not refused: {', '.join(open_doors)}"
+            if open_doors
+            else "yes: everything that was tried was refused"
+        )
     found.uses["trace"] = _trace_sentence()
     found.uses["attach"] = _attach_sentence()
     if os.geteuid() == 0:

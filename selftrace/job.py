@@ -81,7 +81,9 @@ def _own() -> Interpreter:
     if site.ENABLE_USER_SITE:
         places.append(site.getusersitepackages())
     places += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return _describe((sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable)), places, sys.version_info[:2])
+    return _describe(
+        (sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable)), places, sys.version_info[:2]
+    )
 
 
 def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int, int]) -> Interpreter:
@@ -91,7 +93,15 @@ def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int
     for prefix in _unique(prefixes):
         if prefix in ("/usr", "/usr/local", "/", "/usr/bin", "/usr/local/bin", "/bin"):
             base = prefix.removesuffix("/bin") or "/usr"
-            names = (f"lib/{name}", "lib/python3", f"local/lib/{name}", f"include/{name}", f"lib64/{name}", f"bin/{name}", "bin/python3")
+            names = (
+                f"lib/{name}",
+                "lib/python3",
+                f"local/lib/{name}",
+                f"include/{name}",
+                f"lib64/{name}",
+                f"bin/{name}",
+                "bin/python3",
+            )
             found += [os.path.join(base, item) for item in names]
             found.append(f"/etc/{name}")  # Debian's sitecustomize
         else:
@@ -121,10 +131,15 @@ def _foreign(python: str, _stamp: int) -> Interpreter:
 def interpreter(python: str) -> Interpreter:
     """Where `python` keeps its files. Raises UnsupportedError for one of another version than ours: the native part fits
     only the one that it was built for."""
-    if os.path.realpath(python) == os.path.realpath(sys.executable) and os.path.abspath(python) == os.path.abspath(sys.executable):
+    if os.path.realpath(python) == os.path.realpath(sys.executable) and os.path.abspath(python) == os.path.abspath(
+        sys.executable
+    ):
         return _own()
     found = _foreign(python, os.stat(python).st_mtime_ns)
     if found.version != sys.version_info[:2]:
         ours, theirs = (".".join(map(str, version)) for version in (sys.version_info[:2], found.version))
-        raise UnsupportedError(f"{python} is Python {theirs}, selftrace's native part is built for {ours}", f"install selftrace with {python} -m pip, and run it from there")
+        raise UnsupportedError(
+            f"{python} is Python {theirs}, selftrace's native part is built for {ours}",
+            f"install selftrace with {python} -m pip, and run it from there",
+        )
     return found

@@ -99,7 +99,12 @@ def take_outputs(directory: str, patterns: Sequence[str], limit: int) -> tuple[d
                     mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
                     if stat.S_ISDIR(mode):
                         if whole.count("/") < MAX_DEPTH and len(pending) < 100:
-                            pending.append((whole + "/", os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)))
+                            pending.append(
+                                (
+                                    whole + "/",
+                                    os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd),
+                                )
+                            )
                     elif matches(whole, patterns):
                         data, why = _read_regular(name, fd, room)
                         if data is None:

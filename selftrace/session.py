@@ -396,7 +396,8 @@ def guarantees(plan: Plan) -> tuple[Guarantee, ...]:
         return ()
     rows = [row for row in plan.rows if row.enforcement is not None]
     return tuple(
-        Guarantee(row.id, row.decision, row.subject, str(row.enforcement), str(row.where) if row.where else "", row.note) for row in rows
+        Guarantee(row.id, row.decision, row.subject, str(row.enforcement), str(row.where) if row.where else "", row.note)
+        for row in rows
     )
 
 
@@ -421,9 +422,7 @@ class Run:
         except BaseException:
             rundir.remove(self.directory)
             raise
-        self.session = Session(
-            self.plan, job, options, directory=self.directory, cwd=cwd, installation=self.installation
-        )
+        self.session = Session(self.plan, job, options, directory=self.directory, cwd=cwd, installation=self.installation)
 
     def use_plan(self, plan: Plan) -> None:
         """Runs under another plan than the policy's: for tests that take one floor away."""

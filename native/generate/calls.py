@@ -48,9 +48,7 @@ NAMED = {
     ("socket", 2): "ip_protocol",
     ("socketpair", 2): "ip_protocol",
 }
-WIDE = re.compile(
-    r"\*|^(?:const )?(?:unsigned )?long$|size_t|loff_t|off_t|aio_context_t|cap_user|__?u64|^u64|unsigned long"
-)
+WIDE = re.compile(r"\*|^(?:const )?(?:unsigned )?long$|size_t|loff_t|off_t|aio_context_t|cap_user|__?u64|^u64|unsigned long")
 SIGNED = re.compile(r"^(?:const )?(?:int|long|pid_t|ssize_t|loff_t|off_t|key_t|clockid_t)\b")
 LINK_TEXT = frozenset({("symlink", 0), ("symlinkat", 0)})  # what a link says is no path that is looked up
 
@@ -125,7 +123,7 @@ def flag_sets() -> dict[str, dict[str, int]]:
     for name, values in json.loads((DATA / f"constants-{ARCH}.json").read_text())["sets"].items():
         sets[name] = {**sets.get(name, {}), **values}
     sets["open_flags"]["O_RDONLY"] = 0
-    sets["socket_type"] = {k: v for k, v in sets["socket_type"].items()}
+    sets["socket_type"] = dict(sets["socket_type"])
     return sets
 
 

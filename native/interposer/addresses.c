@@ -110,7 +110,9 @@ static int refuses(const struct st_plan *plan, const struct st_call *call, const
     return ST_EACCES;
 }
 
-struct mmsghdr { uint64_t message[7], length; };
+struct mmsghdr {
+    uint64_t message[7], length;
+};
 
 /* sendmmsg: each message's address is looked at where it lies. */
 static int refuses_each(const struct st_plan *plan, struct st_call *call, const struct st_addr_use *use)

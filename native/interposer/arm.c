@@ -68,7 +68,10 @@ static void seal(void)
     ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
 }
 
-struct filter { uint16_t count, pad[3]; const void *instructions; };
+struct filter {
+    uint16_t count, pad[3];
+    const void *instructions;
+};
 
 static int64_t load_filter(uint32_t offset, uint32_t count)
 {

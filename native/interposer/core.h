@@ -12,12 +12,23 @@
 #pragma GCC poison malloc free printf errno
 #pragma GCC visibility push(hidden) /* one object, no GOT: the blob is linked at its address */
 
-typedef uint64_t st_mask;    /* a kernel sigset: bit n-1 is signal n */
-#define ST_BIT(signal) (1ull << ((signal) - 1))
+typedef uint64_t st_mask; /* a kernel sigset: bit n-1 is signal n */
+#define ST_BIT(signal) (1ull << ((signal)-1))
 
 enum {
-    ST_SIGILL = 4, ST_SIGTRAP = 5, ST_SIGBUS = 7, ST_SIGFPE = 8, ST_SIGKILL = 9, ST_SIGSEGV = 11, ST_SIGCHLD = 17,
-    ST_SIGCONT = 18, ST_SIGSTOP = 19, ST_SIGURG = 23, ST_SIGWINCH = 28, ST_SIGSYS = 31, ST_SIGNALS = 64,
+    ST_SIGILL = 4,
+    ST_SIGTRAP = 5,
+    ST_SIGBUS = 7,
+    ST_SIGFPE = 8,
+    ST_SIGKILL = 9,
+    ST_SIGSEGV = 11,
+    ST_SIGCHLD = 17,
+    ST_SIGCONT = 18,
+    ST_SIGSTOP = 19,
+    ST_SIGURG = 23,
+    ST_SIGWINCH = 28,
+    ST_SIGSYS = 31,
+    ST_SIGNALS = 64,
 };
 #define ST_SYNCHRONOUS (ST_BIT(ST_SIGSEGV) | ST_BIT(ST_SIGBUS))
 #define ST_UNBLOCKABLE (ST_BIT(ST_SIGKILL) | ST_BIT(ST_SIGSTOP))
@@ -50,39 +61,79 @@ enum {
 #define ST_CLONE_THREAD 0x10000ull
 #define ST_CLONE_CLEAR_SIGHAND 0x100000000ull
 
-struct st_sigaction { uint64_t handler, flags, restorer; st_mask mask; };      /* the kernel's */
-struct st_stack { uint64_t sp; int32_t flags, pad; uint64_t size; };           /* stack_t */
+struct st_sigaction {
+    uint64_t handler, flags, restorer;
+    st_mask mask;
+}; /* the kernel's */
+struct st_stack {
+    uint64_t sp;
+    int32_t flags, pad;
+    uint64_t size;
+}; /* stack_t */
 #define ST_SS_ONSTACK 1
 #define ST_SS_DISABLE 2
 #define ST_SS_AUTODISARM 0x80000000u
 
 /* The kernel's sigcontext, by name. */
 struct st_regs {
-    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, error,
-        trap, oldmask, cr2, fpstate, reserved[8];
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, error, trap, oldmask, cr2,
+        fpstate, reserved[8];
 };
-struct st_context { uint64_t flags, link; struct st_stack stack; struct st_regs regs; st_mask mask; };
-struct st_siginfo { int32_t signal, error, code, pad; uint64_t address; int32_t sysno; uint32_t arch; uint8_t rest[96]; };
-struct st_frame { uint64_t return_address; struct st_context context; struct st_siginfo info; };
+struct st_context {
+    uint64_t flags, link;
+    struct st_stack stack;
+    struct st_regs regs;
+    st_mask mask;
+};
+struct st_siginfo {
+    int32_t signal, error, code, pad;
+    uint64_t address;
+    int32_t sysno;
+    uint32_t arch;
+    uint8_t rest[96];
+};
+struct st_frame {
+    uint64_t return_address;
+    struct st_context context;
+    struct st_siginfo info;
+};
 
 /* Signal handlers as the program set them; shared by the threads that share them in the kernel. */
-struct st_sighand { uint32_t lock, users; struct st_sigaction actions[ST_SIGNALS + 1]; };
+struct st_sighand {
+    uint32_t lock, users;
+    struct st_sigaction actions[ST_SIGNALS + 1];
+};
+
+/* A clone with shared memory, under way through its child's stub. Apart from what the child's own calls use: the child may
+ * make some before its parent has come back. */
+struct st_cloning {
+    uint64_t args[6], site, result;
+    st_mask mask;
+    uint64_t flags;
+};
 
 /* A block's stubs read and write this; one for each block, at a constant distance from its stubs. */
 struct st_record {
-    uint64_t args[6];            /* rdi rsi rdx r10 r8 r9 as the program had them */
+    uint64_t args[6]; /* rdi rsi rdx r10 r8 r9 as the program had them */
     uint64_t site, result, save[2];
     struct st_stack altstack;
-    st_mask mask;                /* the program's, while a clone is under way */
+    st_mask mask; /* the program's, while a fork is under way */
     uint64_t clone_flags;
     int32_t sysno;
-    uint32_t parent_pending;     /* clone: the parent has not come back yet, the record is not free */
-    uint32_t delay_exit_us, signal, row, pad0;
-    uint8_t pad[112];
+    uint32_t parent_pending; /* clone: the parent has not come back yet, the record is not free */
+    uint32_t delay_exit_us, signal;
+    struct st_cloning cloning;
+    uint8_t pad[40];
 };
 
 /* A vfork parent's share of a block while its child borrows it. */
-struct st_vfork { struct st_record record; struct st_sighand *sighand, own; struct st_stack stack_virtual; uint32_t sigsys_blocked; int32_t tid; };
+struct st_vfork {
+    struct st_record record;
+    struct st_sighand *sighand, own;
+    struct st_stack stack_virtual;
+    uint32_t sigsys_blocked;
+    int32_t tid;
+};
 #define ST_VFORKS 3
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
@@ -94,11 +145,11 @@ struct st_block {
     uint32_t index;
     int32_t tid;
     uint32_t used;
-    uint32_t python;             /* > 0 while a handler runs: its own calls ask no handler */
-    uint32_t sigsys_blocked;     /* the program's mask has SIGSYS */
+    uint32_t python;         /* > 0 while a handler runs: its own calls ask no handler */
+    uint32_t sigsys_blocked; /* the program's mask has SIGSYS */
     uint32_t sigsys_pending;
     struct st_siginfo sigsys_info;
-    struct st_stack stack_virtual;  /* the program's sigaltstack */
+    struct st_stack stack_virtual; /* the program's sigaltstack */
     struct st_sighand *sighand;
     uint64_t counters[ST_COUNTERS];
     uint32_t vforks;
@@ -110,11 +161,17 @@ _Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, li
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, save) == ST_REC_SAVE0, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
+_Static_assert(offsetof(struct st_record, cloning.result) == ST_REC_CLONE_RESULT, "");
 _Static_assert(offsetof(struct st_context, stack) == ST_UC_STACK && offsetof(struct st_context, mask) == ST_UC_SIGMASK, "");
 _Static_assert(sizeof(struct st_context) == 304 && sizeof(struct st_siginfo) == 128, "");
 
 /* A Python verdict under way, on the program's stack. */
-struct st_tramp { uint64_t xsave_mask, xsave; struct st_regs regs; struct st_block *block; struct st_call *call; };
+struct st_tramp {
+    uint64_t xsave_mask, xsave;
+    struct st_regs regs;
+    struct st_block *block;
+    struct st_call *call;
+};
 _Static_assert(offsetof(struct st_tramp, regs) == ST_TRAMP_REGS, "");
 _Static_assert(offsetof(struct st_tramp, regs.rip) == ST_TRAMP_RIP && offsetof(struct st_tramp, regs.rdi) == ST_TRAMP_RDI, "");
 
@@ -125,11 +182,11 @@ struct st_state {
     void (*hook)(struct st_call *);
     uint64_t ldso_low, ldso_high;
     uint64_t process_counters[ST_COUNTERS];
-    struct st_sighand sighand;   /* the first process's */
+    struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
-    uint32_t blocks;             /* blocks ever made, but number 0 */
+    uint32_t blocks; /* blocks ever made, but number 0 */
     uint32_t armed;
-    uint64_t slow_calls;         /* executed the slower way: no stub left */
+    uint64_t slow_calls; /* executed the slower way: no stub left */
 };
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
@@ -144,11 +201,11 @@ int64_t st_gate_call(void);
 
 /* gate */
 int64_t st_sys(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
-#define ST_SYS_6(nr, a, b, c, d, e, f, ...) \
-    st_sys((nr), (int64_t)(a), (int64_t)(b), (int64_t)(c), (int64_t)(d), (int64_t)(e), (int64_t)(f))
+#define ST_SYS_6(nr, a, b, c, d, e, f, ...) st_sys((nr), (int64_t)(a), (int64_t)(b), (int64_t)(c), (int64_t)(d), (int64_t)(e), (int64_t)(f))
 #define ST_SYS(...) ST_SYS_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
 uint64_t st_stub_for(uint64_t site);
 uint64_t st_block_stub(const struct st_block *block, uint32_t which);
+void st_put_args(struct st_regs *regs, const uint64_t args[6]);
 void st_pass(struct st_block *block, struct st_context *uc);
 void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
 void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6]);

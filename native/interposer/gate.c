@@ -22,7 +22,7 @@ uint64_t st_block_stub(const struct st_block *block, uint32_t which)
     return (uint64_t)st_block_stubs + 256ull * block->index + which;
 }
 
-static void put_args(struct st_regs *regs, const uint64_t args[6])
+void st_put_args(struct st_regs *regs, const uint64_t args[6])
 {
     regs->rdi = args[0];
     regs->rsi = args[1];
@@ -44,7 +44,7 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
     record->args[5] = regs->r9;
     record->site = regs->rip;
     record->sysno = (int32_t)regs->rax;
-    put_args(regs, args);
+    st_put_args(regs, args);
     regs->rip = st_block_stub(block, stub);
 }
 

@@ -33,7 +33,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     int error = st_integrity(call);
     if (error) {
         st_report(call, ST_RECORD_VIOLATION, st_state.plan->integrity_row, -error, NULL, 0);
-        uc->regs.rax = (uint64_t)-(int64_t)error;
+        uc->regs.rax = (uint64_t) - (int64_t)error;
         return;
     }
     switch (st_judge(block, call)) {
@@ -50,9 +50,12 @@ static int own_trap(struct st_block *block, struct st_context *uc)
     uint64_t blocks = (uint64_t)st_block_stubs, rip = uc->regs.rip;
     if (rip < blocks || rip >= blocks + 256ull * ST_BLOCKS) return 0;
     uint32_t index = (uint32_t)((rip - blocks) / 256), offset = (rip - blocks) % 256;
-    if (offset == ST_STUB_POST_TRAP || offset == ST_STUB_CLONE_TRAP) st_post(block, uc, index);
-    else if (offset == ST_STUB_CHILD_TRAP) st_child(block, uc);
-    else return 0;
+    if (offset == ST_STUB_POST_TRAP || offset == ST_STUB_CLONE_TRAP)
+        st_post(block, uc, index);
+    else if (offset == ST_STUB_CHILD_TRAP)
+        st_child(block, uc);
+    else
+        return 0;
     return 1;
 }
 
@@ -61,6 +64,8 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
     (void)signal;
     (void)info;
     struct st_block *block = st_block_of(uc);
-    if (!block) uc->regs.rax = (uint64_t)-ST_EAGAIN;
-    else if (!own_trap(block, uc)) trapped(block, uc);
+    if (!block)
+        uc->regs.rax = (uint64_t)-ST_EAGAIN;
+    else if (!own_trap(block, uc))
+        trapped(block, uc);
 }

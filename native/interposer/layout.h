@@ -2,11 +2,11 @@
 #ifndef ST_LAYOUT_H
 #define ST_LAYOUT_H
 
-#define ST_SITES 4096        /* site stubs, 16 bytes each */
-#define ST_BLOCKS 4096       /* per-thread blocks, 256 bytes of stubs and 256 bytes of record each */
+#define ST_SITES 4096  /* site stubs, 16 bytes each */
+#define ST_BLOCKS 4096 /* per-thread blocks, 256 bytes of stubs and 256 bytes of record each */
 
 /* one block's stubs */
-#define ST_STUB_EXIT 0       /* run with changed arguments, put the program's back, return to the site */
+#define ST_STUB_EXIT 0 /* run with changed arguments, put the program's back, return to the site */
 #define ST_STUB_EXIT_END 64
 #define ST_STUB_POST 64      /* run, then trap again: the post-hook */
 #define ST_STUB_POST_TRAP 80 /* return PC of that second trap */
@@ -25,7 +25,8 @@
 #define ST_REC_RESULT 56
 #define ST_REC_SAVE0 64
 #define ST_REC_SAVE1 72
-#define ST_REC_ALTSTACK 80   /* a stack_t: the block's own signal stack */
+#define ST_REC_ALTSTACK 80 /* a stack_t: the block's own signal stack */
+#define ST_REC_CLONE_RESULT 192
 
 /* ucontext and frame */
 #define ST_UC_STACK 16

@@ -7,11 +7,11 @@
 #define MAX_LINKS 40
 
 struct walk {
-    uint8_t *out;                /* the resolved path, no trailing slash; empty is the root */
+    uint8_t *out; /* the resolved path, no trailing slash; empty is the root */
     uint32_t length;
-    uint8_t *rest, *link;        /* what is still to be walked; a link's text */
+    uint8_t *rest, *link; /* what is still to be walked; a link's text */
     uint32_t links;
-    int missing;                 /* a component does not exist: the rest is taken as written */
+    int missing; /* a component does not exist: the rest is taken as written */
     int last_follows;
 };
 
@@ -93,7 +93,8 @@ static int64_t start_at(struct walk *walk, int32_t dirfd)
     if (dirfd == AT_FDCWD) {
         n = ST_SYS(__NR_getcwd, walk->out, ST_PATH_MAX - 1);
         if (n > 0) n--; /* counts its NUL */
-    } else n = fd_path(dirfd, walk->out);
+    } else
+        n = fd_path(dirfd, walk->out);
     if (n < 0) return n;
     if (anonymous(walk->out, (uint32_t)n)) return -ST_ENOTDIR;
     walk->length = (uint32_t)n;
@@ -131,8 +132,10 @@ static int64_t follow(struct walk *walk, uint32_t target, const uint8_t *rest)
     uint8_t *swap = walk->rest;
     walk->rest = walk->link;
     walk->link = swap;
-    if (walk->rest[0] == '/') walk->length = 0;
-    else up(walk);
+    if (walk->rest[0] == '/')
+        walk->length = 0;
+    else
+        up(walk);
     return 0;
 }
 
@@ -246,7 +249,8 @@ static int glob(const uint8_t *p, const uint8_t *end, const uint8_t *s, const ui
         if (s == stop) return 0;
         if (code == ANY_BYTE) {
             if (*s == '/') return 0;
-        } else if (*s != (code == LITERAL ? *p++ : code)) return 0;
+        } else if (*s != (code == LITERAL ? *p++ : code))
+            return 0;
         s++;
     }
     return s == stop;
@@ -288,7 +292,7 @@ static int above(struct st_span span, const uint8_t *path, uint32_t length)
 static uint32_t open_grants(uint64_t flags)
 {
     uint32_t grants = (flags & 3) == 0 ? ST_GRANT_READ : (flags & 3) == 1 ? ST_GRANT_WRITE : ST_GRANT_READ | ST_GRANT_WRITE;
-    if (flags & 0x200000) return ST_GRANT_READ; /* O_PATH */
+    if (flags & 0x200000) return ST_GRANT_READ;                      /* O_PATH */
     if (flags & (0x40 | 0x200 | 0x400000)) grants |= ST_GRANT_WRITE; /* O_CREAT O_TRUNC O_TMPFILE */
     return grants;
 }

@@ -2,7 +2,7 @@
  * and an interrupted call looks as if it had been made at its site. */
 #include "core.h"
 
-#define ACTION_FLAGS 0xdc000807ull  /* what the kernel keeps of sa_flags */
+#define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
 static void lock(struct st_sighand *hand)
 {
@@ -250,7 +250,7 @@ static int64_t virtual_mask(struct st_block *block, struct st_context *uc, const
         case 2: new = set; break;
         default: return -ST_EINVAL;
         }
-        block->sigsys_blocked = (new & ST_BIT(ST_SIGSYS)) != 0;
+        block->sigsys_blocked = (new &ST_BIT(ST_SIGSYS)) != 0;
         uc->mask = new & ~ST_BIT(ST_SIGSYS);
         if (!block->sigsys_blocked) st_sigsys_unblocked(block);
     }
@@ -265,12 +265,14 @@ static int64_t virtual_altstack(struct st_block *block, const struct st_context 
     if (!(held->flags & ST_SS_DISABLE)) old.flags = (int32_t)((uint32_t)held->flags & ST_SS_AUTODISARM) | (inside ? ST_SS_ONSTACK : 0);
     if (args[0]) {
         if (st_copy_in(&new, (const void *)args[0], sizeof new) < 0) return -ST_EFAULT;
-        uint32_t mode = (uint32_t)new.flags & ~ST_SS_AUTODISARM;
+        uint32_t mode = (uint32_t) new.flags & ~ST_SS_AUTODISARM;
         if (inside) return -ST_EPERM;
         if (mode != ST_SS_DISABLE && mode != ST_SS_ONSTACK && mode != 0) return -ST_EINVAL;
-        if (mode == ST_SS_DISABLE) new.sp = new.size = 0;
-        else if (new.size < 2048) return -ST_ENOMEM;
-        new.flags = (int32_t)((uint32_t)new.flags & (ST_SS_AUTODISARM | ST_SS_DISABLE));
+        if (mode == ST_SS_DISABLE)
+            new.sp = new.size = 0;
+        else if (new.size < 2048)
+            return -ST_ENOMEM;
+        new.flags = (int32_t)((uint32_t) new.flags &(ST_SS_AUTODISARM | ST_SS_DISABLE));
         *held = new;
     }
     old.pad = 0;
@@ -322,7 +324,8 @@ static void timed_wait(struct st_block *block, struct st_context *uc, struct st_
     if (block->sigsys_pending && call->args[3] == 8 && st_copy_in(&set, (const void *)call->args[0], 8) == 0 && (set & ST_BIT(ST_SIGSYS))) {
         block->sigsys_pending = 0;
         uc->regs.rax = ST_SIGSYS;
-        if (call->args[1] && st_copy_out((void *)call->args[1], &block->sigsys_info, sizeof block->sigsys_info) < 0) uc->regs.rax = (uint64_t)-ST_EFAULT;
+        if (call->args[1] && st_copy_out((void *)call->args[1], &block->sigsys_info, sizeof block->sigsys_info) < 0)
+            uc->regs.rax = (uint64_t)-ST_EFAULT;
         return;
     }
     clean_mask(block, uc, call, 0, call->args[3]);

@@ -24,8 +24,7 @@ static int block_open(struct st_block *block, uint32_t index)
 static void block_reset(struct st_block *block)
 {
     uint32_t index = block->index;
-    memset((uint8_t *)block + offsetof(struct st_block, tid), 0,
-           offsetof(struct st_block, call) - offsetof(struct st_block, tid));
+    memset((uint8_t *)block + offsetof(struct st_block, tid), 0, offsetof(struct st_block, call) - offsetof(struct st_block, tid));
     block->index = index;
     block->used = 1;
     block->stack_virtual.flags = ST_SS_DISABLE;
@@ -111,8 +110,27 @@ static int too_many_tasks(struct st_call *call)
     return 1;
 }
 
-/* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. A child
- * that shares memory but not the parent's suspension gets a block of its own, and no signal until it has it. */
+/* A child that shares memory but not the parent's suspension: it gets a block of its own, and no signal until it has it.
+ * Parent and child leave by the child's clone stub. */
+static void clone_shared(struct st_block *block, struct st_context *uc, struct st_call *call, uint64_t flags)
+{
+    struct st_block *child = st_block_new();
+    if (!child) {
+        uc->regs.rax = (uint64_t)-ST_EAGAIN;
+        return;
+    }
+    child->sighand = block->sighand;
+    child->sigsys_blocked = block->sigsys_blocked;
+    struct st_record *record = &st_records[child->index];
+    const struct st_regs *r = &uc->regs;
+    record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};
+    record->parent_pending = 1;
+    st_put_args(&uc->regs, call->args);
+    uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
+    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+}
+
+/* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. */
 void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (too_many_tasks(call)) {
@@ -120,41 +138,28 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
         return;
     }
     uint64_t flags = clone_flags(call);
+    if ((flags & ST_CLONE_VM) && !(flags & ST_CLONE_VFORK)) {
+        clone_shared(block, uc, call, flags);
+        return;
+    }
     struct st_record *record = &st_records[block->index];
     record->clone_flags = flags;
     record->mask = uc->mask;
     record->delay_exit_us = record->signal = 0;
-    if ((flags & ST_CLONE_VM) && !(flags & ST_CLONE_VFORK)) {
-        struct st_block *child = st_block_new();
-        if (!child) {
-            uc->regs.rax = (uint64_t)-ST_EAGAIN;
-            return;
-        }
-        child->sighand = block->sighand;
-        child->sigsys_blocked = block->sigsys_blocked;
-        st_pass_hooked(child, uc, call->args); /* the child's record: parent and child leave by its clone stub */
-        uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
-        st_records[child->index].parent_pending = 1;
-        st_records[child->index].clone_flags = flags;
-        st_records[child->index].mask = uc->mask;
-        uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
-        return;
-    }
     st_pass_hooked(block, uc, call->args);
     uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
 }
 
+static void back_to(struct st_context *uc, const uint64_t args[6], uint64_t site, uint64_t result)
+{
+    st_put_args(&uc->regs, args);
+    uc->regs.rip = site;
+    uc->regs.rax = result;
+}
+
 static void back_to_site(struct st_context *uc, const struct st_record *record, uint64_t result)
 {
-    struct st_regs *regs = &uc->regs;
-    regs->rdi = record->args[0];
-    regs->rsi = record->args[1];
-    regs->rdx = record->args[2];
-    regs->r10 = record->args[3];
-    regs->r8 = record->args[4];
-    regs->r9 = record->args[5];
-    regs->rip = record->site;
-    regs->rax = result;
+    back_to(uc, record->args, record->site, result);
 }
 
 /* A vfork child borrows block and memory: what it does to handlers and stacks must not be seen by its parent. */
@@ -234,11 +239,11 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
 {
     struct st_record *record = &st_records[index];
     if (index != block->index) { /* the parent of a clone, in the child's stub */
-        uint64_t result = record->result;
-        uc->mask = record->mask;
-        back_to_site(uc, record, result);
+        struct st_cloning cloning = record->cloning;
+        uc->mask = cloning.mask;
+        back_to(uc, cloning.args, cloning.site, cloning.result);
         __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
-        if ((int64_t)result < 0 && (int64_t)result > -4096) st_block_free(st_block_at(index));
+        if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
     if (is_fork(record->sysno)) {
@@ -256,15 +261,15 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
 /* A clone child's first trap, on its own block. Its parent may still be reading the record: nothing in it is changed. */
 void st_child(struct st_block *block, struct st_context *uc)
 {
-    const struct st_record *record = &st_records[block->index];
+    const struct st_cloning *cloning = &st_records[block->index].cloning;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
-    if (!(record->clone_flags & ST_CLONE_SIGHAND)) {
+    if (!(cloning->flags & ST_CLONE_SIGHAND)) {
         struct st_vfork *own = &block->vfork[ST_VFORKS - 1];
         own->own = *block->sighand;
         own->own.lock = 0;
         block->sighand = &own->own;
-        if (record->clone_flags & ST_CLONE_CLEAR_SIGHAND) clear_handlers(block);
+        if (cloning->flags & ST_CLONE_CLEAR_SIGHAND) clear_handlers(block);
     }
-    uc->mask = record->mask;
-    back_to_site(uc, record, 0);
+    uc->mask = cloning->mask;
+    back_to(uc, cloning->args, cloning->site, 0);
 }

@@ -21,7 +21,8 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         *argument = (uint64_t)call->path[i];
         call->copied |= 1u << uses[i].path;
         if (uses[i].follow != ST_FOLLOW_OPENAT2) continue;
-        if (call->args[3] < 24 || st_copy_in(call->small, (const void *)call->args[2], 24) < 0) return call->args[3] < 24 ? ST_EINVAL : ST_EFAULT;
+        if (call->args[3] < 24 || st_copy_in(call->small, (const void *)call->args[2], 24) < 0)
+            return call->args[3] < 24 ? ST_EINVAL : ST_EFAULT;
         if (call->args[3] == 24) {
             call->args[2] = (uint64_t)call->small;
             call->copied |= 4;
@@ -94,7 +95,8 @@ static int path_in(const struct st_match *match, struct st_call *call)
     const struct st_pattern *patterns = ST_PLAN_AT(struct st_pattern, st_state.plan->patterns) + match->span.first;
     if (st_resolve(call, match->which) <= 0) return 0;
     for (uint32_t i = 0; i < match->span.count; i++)
-        if (st_path_matches(st_state.plan, &patterns[i], call->resolved[match->which], (uint32_t)call->resolved_length[match->which])) return 1;
+        if (st_path_matches(st_state.plan, &patterns[i], call->resolved[match->which], (uint32_t)call->resolved_length[match->which]))
+            return 1;
     return 0;
 }
 

@@ -74,7 +74,7 @@ st_block_stubs:
     syscall                                           /* ST_STUB_CLONE */
     movq %rax, %rcx
     jrcxz 1f
-    movq %rax, st_records+256*j+ST_REC_RESULT(%rip)
+    movq %rax, st_records+256*j+ST_REC_CLONE_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
 1:  movq %rdi, st_records+256*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */

@@ -27,13 +27,13 @@
 enum state { FREE, WAITING, RUNNING, EXECUTE, EXECUTED, DONE, ABANDONED };
 
 struct request {
-    uint32_t state;              /* a futex: both sides wait on it */
+    uint32_t state; /* a futex: both sides wait on it */
     struct st_call *call;
     int64_t result;
 };
 
 static struct request requests[64];
-static uint32_t queue_signal;    /* a futex: counts what was put into the queue */
+static uint32_t queue_signal; /* a futex: counts what was put into the queue */
 static uint32_t idle;
 static __thread struct request *serving;
 

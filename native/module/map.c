@@ -31,7 +31,8 @@ static int32_t map_segment(int fd, const Elf64_Phdr *p)
     uint64_t end = (p->p_vaddr + p->p_memsz + 4095) & ~4095ull;
     int protection = (p->p_flags & PF_R ? PROT_READ : 0) | (p->p_flags & PF_W ? PROT_WRITE : 0) | (p->p_flags & PF_X ? PROT_EXEC : 0);
     int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE;
-    if (p->p_filesz && mmap((void *)low, file_end - low, protection, flags, fd, (off_t)(p->p_offset & ~4095ull)) == MAP_FAILED) return -errno;
+    if (p->p_filesz && mmap((void *)low, file_end - low, protection, flags, fd, (off_t)(p->p_offset & ~4095ull)) == MAP_FAILED)
+        return -errno;
     if (p->p_filesz && (p->p_flags & PF_W)) memset((void *)(p->p_vaddr + p->p_filesz), 0, file_end - p->p_vaddr - p->p_filesz);
     if (!p->p_filesz) file_end = low;
     if (end > file_end && mmap((void *)file_end, end - file_end, protection, flags | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) return -errno;

@@ -46,7 +46,9 @@ static int line_of(const struct _PyInterpreterFrame *frame, PyCodeObject *code)
     return PyCode_Addr2Line(code, (int)offset);
 }
 
-struct text { uint8_t *at, *end; };
+struct text {
+    uint8_t *at, *end;
+};
 
 static void put_byte(struct text *text, unsigned byte)
 {

@@ -68,7 +68,8 @@ static void drop_identity(const struct config *config)
         if (!(config->capabilities >> capability & 1) && prctl(PR_CAPBSET_DROP, capability) < 0 && errno == EINVAL) break;
     check(capset(config->capabilities, config->capabilities), "capabilities");
     for (int capability = 0; capability < 64; capability++)
-        if (config->capabilities >> capability & 1) check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0), "ambient capability");
+        if (config->capabilities >> capability & 1)
+            check(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0), "ambient capability");
     check(prctl(PR_SET_DUMPABLE, 1), "dumpable"); /* the uid change cleared it, and /proc/self with it */
 }
 

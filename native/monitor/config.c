@@ -25,17 +25,28 @@ static void add(char ***list, size_t *count, char *text)
 static void number_key(struct config *config, const char *key, const char *value)
 {
     uint64_t number = strtoull(value, NULL, 10);
-    if (!strcmp(key, "uid")) config->uid = (int64_t)number;
-    else if (!strcmp(key, "capabilities")) config->capabilities = number;
-    else if (!strcmp(key, "no_new_privs")) config->no_new_privs = number != 0;
-    else if (!strcmp(key, "launcher")) config->launcher = (pid_t)number;
-    else if (!strcmp(key, "ring")) config->ring_fd = (int)number;
-    else if (!strcmp(key, "wall_ms")) config->wall_ms = number;
-    else if (!strcmp(key, "cpu_ms")) config->cpu_ms = number;
-    else if (!strcmp(key, "memory")) config->memory = number;
-    else if (!strcmp(key, "tasks")) config->tasks = number;
-    else if (!strcmp(key, "disk")) config->disk = number;
-    else refuse(key);
+    if (!strcmp(key, "uid"))
+        config->uid = (int64_t)number;
+    else if (!strcmp(key, "capabilities"))
+        config->capabilities = number;
+    else if (!strcmp(key, "no_new_privs"))
+        config->no_new_privs = number != 0;
+    else if (!strcmp(key, "launcher"))
+        config->launcher = (pid_t)number;
+    else if (!strcmp(key, "ring"))
+        config->ring_fd = (int)number;
+    else if (!strcmp(key, "wall_ms"))
+        config->wall_ms = number;
+    else if (!strcmp(key, "cpu_ms"))
+        config->cpu_ms = number;
+    else if (!strcmp(key, "memory"))
+        config->memory = number;
+    else if (!strcmp(key, "tasks"))
+        config->tasks = number;
+    else if (!strcmp(key, "disk"))
+        config->disk = number;
+    else
+        refuse(key);
 }
 
 static void add_limit(struct config *config, const char *value)
@@ -68,13 +79,20 @@ void read_config(struct config *config)
         char *next = entry + strlen(entry) + 1, *value = strchr(entry, '=');
         if (!value) refuse(entry);
         *value++ = 0;
-        if (!strcmp(entry, "argv")) add(&config->argv, &arguments, value);
-        else if (!strcmp(entry, "env")) add(&config->env, &variables, value);
-        else if (!strcmp(entry, "cwd")) config->cwd = value;
-        else if (!strcmp(entry, "directory")) config->directory = value;
-        else if (!strcmp(entry, "rlimit")) add_limit(config, value);
-        else if (!strcmp(entry, "fd")) add_fd(config, value);
-        else number_key(config, entry, value);
+        if (!strcmp(entry, "argv"))
+            add(&config->argv, &arguments, value);
+        else if (!strcmp(entry, "env"))
+            add(&config->env, &variables, value);
+        else if (!strcmp(entry, "cwd"))
+            config->cwd = value;
+        else if (!strcmp(entry, "directory"))
+            config->directory = value;
+        else if (!strcmp(entry, "rlimit"))
+            add_limit(config, value);
+        else if (!strcmp(entry, "fd"))
+            add_fd(config, value);
+        else
+            number_key(config, entry, value);
         entry = next;
     }
     if (!arguments) refuse("argv");

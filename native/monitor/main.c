@@ -45,8 +45,8 @@ static void report(const struct outcome *outcome)
     int code = WIFEXITED(outcome->status) ? WEXITSTATUS(outcome->status) : -1;
     int signal = WIFSIGNALED(outcome->status) ? WTERMSIG(outcome->status) : 0;
     say("end reason=%s code=%d signal=%d peak=%llu cpu_us=%llu tasks=%llu left=%d", outcome->reason, code, signal,
-        (unsigned long long)outcome->peak_memory, (unsigned long long)outcome->cpu_us,
-        (unsigned long long)outcome->peak_tasks, outcome->left);
+        (unsigned long long)outcome->peak_memory, (unsigned long long)outcome->cpu_us, (unsigned long long)outcome->peak_tasks,
+        outcome->left);
 }
 
 int main(void)

@@ -18,28 +18,33 @@ enum { CONFIG_FD = 3, CONTROL_FD = 4, STATUS_FD = 5 };
 
 struct config {
     char **argv, **env;
-    struct { int target, source; } fds[MAX_FDS];
+    struct {
+        int target, source;
+    } fds[MAX_FDS];
     int fd_count;
-    struct { int resource; struct rlimit limit; } limits[MAX_LIMITS];
+    struct {
+        int resource;
+        struct rlimit limit;
+    } limits[MAX_LIMITS];
     int limit_count;
-    const char *cwd;        /* working directory of the tracee */
-    const char *directory;  /* the private directory: measured, and removed if the launcher is gone */
-    int64_t uid;            /* -1: kept */
-    uint64_t capabilities;  /* kept as ambient where the identity is dropped */
+    const char *cwd;       /* working directory of the tracee */
+    const char *directory; /* the private directory: measured, and removed if the launcher is gone */
+    int64_t uid;           /* -1: kept */
+    uint64_t capabilities; /* kept as ambient where the identity is dropped */
     int no_new_privs;
     pid_t launcher;
-    int ring_fd;            /* -1: none; the shared ring, for the count of tasks */
+    int ring_fd;                                   /* -1: none; the shared ring, for the count of tasks */
     uint64_t wall_ms, cpu_ms, memory, tasks, disk; /* 0: no limit */
 };
 
 /* How a run ended, in the Result's words. */
 struct outcome {
-    const char *reason;     /* exit signal timeout cpu memory tasks output disk cancelled launcher error */
-    int status;             /* of the first process, as wait(2) gives it */
+    const char *reason; /* exit signal timeout cpu memory tasks output disk cancelled launcher error */
+    int status;         /* of the first process, as wait(2) gives it */
     uint64_t peak_memory, cpu_us, peak_tasks;
-    const char *step;       /* start failed: what, with which errno */
+    const char *step; /* start failed: what, with which errno */
     int error;
-    int left;               /* processes that could not be ended */
+    int left; /* processes that could not be ended */
 };
 
 /* What one look at the tree found. */
@@ -49,14 +54,14 @@ struct tree {
     uint64_t tasks, memory, cpu_us, disk;
 };
 
-void read_config(struct config *config);                       /* config.c; exits with a line on the status pipe */
-pid_t start_tracee(const struct config *config, struct outcome *outcome);  /* child.c; 0 if it could not start */
-void tree_find(struct tree *tree, pid_t root);                 /* tree.c: the descendants of root */
-int tree_end(struct tree *tree);                               /* ends them all; the number left */
-void tree_measure(struct tree *tree, uint64_t memory_limit);   /* usage.c: tasks, memory, processor time */
-uint64_t tree_files(const struct tree *tree, const char *directory, uint64_t *memory);  /* usage.c: bytes on disk; memory files */
-void add_reaped(struct outcome *outcome);                      /* usage.c: what the dead children used */
-void remove_directory(const char *path);                       /* usage.c */
-void watch(const struct config *config, pid_t first, struct outcome *outcome);  /* watch.c */
-void say(const char *format, ...) __attribute__((format(printf, 1, 2)));        /* main.c: a line to the launcher */
+void read_config(struct config *config);                                               /* config.c; exits with a line on the status pipe */
+pid_t start_tracee(const struct config *config, struct outcome *outcome);              /* child.c; 0 if it could not start */
+void tree_find(struct tree *tree, pid_t root);                                         /* tree.c: the descendants of root */
+int tree_end(struct tree *tree);                                                       /* ends them all; the number left */
+void tree_measure(struct tree *tree, uint64_t memory_limit);                           /* usage.c: tasks, memory, processor time */
+uint64_t tree_files(const struct tree *tree, const char *directory, uint64_t *memory); /* usage.c: bytes on disk; memory files */
+void add_reaped(struct outcome *outcome);                                              /* usage.c: what the dead children used */
+void remove_directory(const char *path);                                               /* usage.c */
+void watch(const struct config *config, pid_t first, struct outcome *outcome);         /* watch.c */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));               /* main.c: a line to the launcher */
 #endif

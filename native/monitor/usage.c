@@ -23,7 +23,9 @@ static size_t read_proc(pid_t pid, const char *name, char *text, size_t room)
     return (size_t)length;
 }
 
-struct sizes { uint64_t resident, anonymous; };
+struct sizes {
+    uint64_t resident, anonymous;
+};
 
 static void measure_one(struct tree *tree, pid_t pid, struct sizes *sizes)
 {
@@ -32,8 +34,8 @@ static void measure_one(struct tree *tree, pid_t pid, struct sizes *sizes)
     if (read_proc(pid, "stat", text, sizeof text)) {
         const char *rest = strrchr(text, ')'); /* the name may hold anything */
         if (rest)
-            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %llu", &times[0],
-                   &times[1], &times[2], &times[3], &threads);
+            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu %*d %*d %llu", &times[0], &times[1],
+                   &times[2], &times[3], &threads);
     }
     uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
     for (int i = 0; i < 4; i++) tree->cpu_us += times[i] * tick_us;
@@ -72,8 +74,8 @@ void add_reaped(struct outcome *outcome)
 {
     struct rusage usage;
     if (getrusage(RUSAGE_CHILDREN, &usage) < 0) return;
-    uint64_t spent = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
-                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    uint64_t spent =
+        (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u + (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     uint64_t largest = (uint64_t)usage.ru_maxrss * 1024;
     if (spent > outcome->cpu_us) outcome->cpu_us = spent;
     if (largest > outcome->peak_memory) outcome->peak_memory = largest;
@@ -106,8 +108,10 @@ static void add_open(pid_t pid, const struct stat *directory, uint64_t *memory)
         int in_memory = !strncmp(target, "/memfd:", 7) && strncmp(target, "/memfd:selftrace", 16);
         if (!in_memory && strcmp(target + length - 10, " (deleted)") != 0) continue;
         if (fstatat(fds, entry->d_name, &info, 0) < 0 || !S_ISREG(info.st_mode) || (!in_memory && info.st_nlink)) continue;
-        if (in_memory) *memory += (uint64_t)info.st_blocks * 512;
-        else if (info.st_dev == directory->st_dev) directory_bytes += (uint64_t)info.st_blocks * 512;
+        if (in_memory)
+            *memory += (uint64_t)info.st_blocks * 512;
+        else if (info.st_dev == directory->st_dev)
+            directory_bytes += (uint64_t)info.st_blocks * 512;
     }
     closedir(list);
 }

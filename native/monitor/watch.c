@@ -116,10 +116,11 @@ void watch(const struct config *config, pid_t first, struct outcome *outcome)
 {
     struct tree tree = {0};
     struct st_ring_header *ring = map_ring(config->ring_fd);
-    struct pollfd fds[3] = {{signals_fd(), POLLIN, 0}, {CONTROL_FD, POLLIN, 0}, {(int)syscall(SYS_pidfd_open, config->launcher, 0), POLLIN, 0}};
+    struct pollfd fds[3] = {
+        {signals_fd(), POLLIN, 0}, {CONTROL_FD, POLLIN, 0}, {(int)syscall(SYS_pidfd_open, config->launcher, 0), POLLIN, 0}};
     uint64_t end = config->wall_ms ? now_ms() + config->wall_ms : ~0ull, due = now_ms() + TICK_MS;
     const char *reason = getppid() == config->launcher ? NULL : "launcher";
-    for (int ticks = 1; !reason; ) {
+    for (int ticks = 1; !reason;) {
         uint64_t now = now_ms();
         if (reap(first, &outcome->status)) {
             add_reaped(outcome);

@@ -111,4 +111,3 @@ def prepare(plan: Plan, job: Job, ring_fd: int, env: dict[str, str]) -> Launch:
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
     argv = [job.python, "-X", "frozen_modules=off", *words(job)]  # or a frozen site would hide ours
     return Launch(argv=argv, env={**env, "PYTHONPATH": path}, fds=fds, owned=owned)
-

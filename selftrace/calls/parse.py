@@ -64,7 +64,7 @@ def parse_call(text: str, table: Table | None = None) -> ParsedCall:
     source = table or default_table()
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text, re.DOTALL)
     if match is None:
-        raise ValueError(f"{text!r} is no call: write e.g. openat(\"/etc/passwd\", O_RDONLY)")
+        raise ValueError(f'{text!r} is no call: write e.g. openat("/etc/passwd", O_RDONLY)')
     call = source.by_name.get(match.group(1))
     if call is None:
         raise ValueError(f'unknown call "{match.group(1)}"{nearest(match.group(1), source.by_name)}')

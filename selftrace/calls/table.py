@@ -66,9 +66,7 @@ class Table:
         self.flag_sets: Mapping[str, Mapping[str, int]] = module.FLAGS
         self.enums: frozenset[str] = module.ENUMS
         self.groups: Mapping[str, str] = module.GROUPS
-        self.by_name: Mapping[str, Call] = {
-            name: Call(sysno, name, text) for name, (sysno, text) in module.CALLS.items()
-        }
+        self.by_name: Mapping[str, Call] = {name: Call(sysno, name, text) for name, (sysno, text) in module.CALLS.items()}
         self.by_number: Mapping[int, Call] = {call.sysno: call for call in self.by_name.values()}
 
 

@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `explain`."""
     parser.add_argument("name", metavar="POLICY", nargs="?", help="like --policy")
     add_policy_options(parser)
-    parser.add_argument("--call", metavar="CALL", help='e.g. \'openat("/etc/passwd", O_RDONLY)\'')
+    parser.add_argument("--call", metavar="CALL", help="e.g. 'openat(\"/etc/passwd\", O_RDONLY)'")
     parser.add_argument("--script", metavar="SCRIPT.py", help="the script that ${SCRIPT} and ${SCRIPT_DIR} stand for")
     add_json_option(parser)
 

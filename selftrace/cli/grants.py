@@ -12,13 +12,17 @@ from selftrace.policy.variables import escape
 def add_policy_options(parser: argparse.ArgumentParser) -> None:
     """--policy, --var, --allow-*, --timeout, --memory, --audit, --allow-degraded."""
     add = parser.add_argument
-    add("--policy", metavar="P", help="a policy: builtin:NAME, FILE.toml, or FILE.py with handlers (default: builtin:untrusted-script)")
+    add(
+        "--policy",
+        metavar="P",
+        help="a policy: builtin:NAME, FILE.toml, or FILE.py with handlers (default: builtin:untrusted-script)",
+    )
     add("--var", metavar="NAME=VALUE", action="append", default=[], help="a variable of the policy's [vars]")
     add("--allow-read", metavar="PATH", action="append", default=[], help="let it read a file, or a directory with all in it")
     add("--allow-write", metavar="PATH", action="append", default=[], help="let it write there, and read")
     add("--allow-net", metavar="ADDR", action="append", default=[], help="let it connect: HOST:PORT, [V6]:PORT, unix:/PATH")
     add("--timeout", metavar="S", type=_seconds, help="wall clock in seconds, in place of the policy's")
-    add("--memory", metavar="N", help='memory, e.g. 512M, in place of the policy\'s')
+    add("--memory", metavar="N", help="memory, e.g. 512M, in place of the policy's")
     add("--audit", action="store_true", help="refuse nothing, report everything: the script runs unprotected")
     add("--allow-degraded", metavar="RULE", action="append", default=[], help="accept that this kernel cannot hold a rule")
 

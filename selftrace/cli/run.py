@@ -27,7 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = FORMS
     add_policy_options(parser)
     add = parser.add_argument
-    add("--input", metavar="PATH", action="append", default=[], help="copy a file into the private directory (NAME=PATH: under that name)")
+    add(
+        "--input",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="copy a file into the private directory (NAME=PATH: under that name)",
+    )
     add("--output", metavar="GLOB", action="append", default=[], help="bring files back that match; ** for any depth")
     add("--output-dir", metavar="DIR", help="where to (default: here)")
     add("--cwd", metavar="DIR", help="work in DIR of yours: read, written and kept")
@@ -66,7 +72,9 @@ class _Reporter:
             return
         total = sum(v.count for v in result.violations) + result.violations_dropped
         if self.shown > _SHOWN or total > len(result.violations):
-            print(f"selftrace: {total} violations in all, {len(result.violations)} different ones listed in --json", file=sys.stderr)
+            print(
+                f"selftrace: {total} violations in all, {len(result.violations)} different ones listed in --json", file=sys.stderr
+            )
         for note in result.notes:
             print(f"selftrace: {note}", file=sys.stderr)
         if result.reason not in ("exit", "signal"):
@@ -104,7 +112,9 @@ def _inputs(items: list[str]) -> dict[str, str]:
         if not separator or os.path.exists(item):
             name, path = os.path.basename(item.rstrip("/")), item
         if not os.path.isfile(path):
-            raise CommandError(f"--input {item}: " + ("is a directory; give files" if os.path.isdir(path) else "no such file"), 125)
+            raise CommandError(
+                f"--input {item}: " + ("is a directory; give files" if os.path.isdir(path) else "no such file"), 125
+            )
         found[name] = path
     return found
 

@@ -122,7 +122,9 @@ class Interpreter:
             return ""
         call = table(self.plan.features.arch).by_number.get(record.sysno)
         uses = self.plan.native.path_uses.get(record.sysno, ())
-        grants = sorted(grants_of(uses[0], record.args)) if uses else ["connect" if call is None or call.name != "bind" else "bind"]
+        grants = (
+            sorted(grants_of(uses[0], record.args)) if uses else ["connect" if call is None or call.name != "bind" else "bind"]
+        )
         grant = "write" if "write" in grants else grants[0]
         address = _address(record.address)
         if "{addr}" in row.remedy and not address:
@@ -148,7 +150,11 @@ class Interpreter:
         violation = Violation(
             call=call.name if call else f"syscall_{record.sysno:#x}",
             text=self._text(record),
-            error="killed" if record.result == _KILLED else errno_name(-record.result) if record.result < 0 else str(record.result),
+            error="killed"
+            if record.result == _KILLED
+            else errno_name(-record.result)
+            if record.result < 0
+            else str(record.result),
             rule=row.id,
             where=f"{os.path.basename(row.where.file)}:{row.where.line}" if row.where else "",
             enforcement=row.enforcement or "",

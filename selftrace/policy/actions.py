@@ -31,7 +31,7 @@ NEEDS = {
 
 
 def parse_when(text: str | int) -> When:
-    """"5" the fifth, "5+" from the fifth on, "3..9" these, "1+2" every second from the first."""
+    """ "5" the fifth, "5+" from the fifth on, "3..9" these, "1+2" every second from the first."""
     match = _WHEN.fullmatch(str(text).strip())
     if match is None:
         raise ValueError(f'"{text}" is no counter: write "5", "5+", "3..9", "3..9+2" or "1+2"')
@@ -50,7 +50,7 @@ def parse_size(value: str | int) -> int:
     match = _SIZE.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool):
         raise ValueError(f'"{value}" is no size: write e.g. "512M", "64K" or a number of bytes')
-    return int(match.group(1)) * 1024 ** _UNITS[match.group(2).upper()]
+    return int(match.group(1)) * int(1024 ** _UNITS[match.group(2).upper()])
 
 
 def parse_duration_us(value: str | int) -> int:

@@ -14,7 +14,7 @@ from selftrace.calls import flag_value, table
 from selftrace.errors import PolicyError, Problem
 from selftrace.policy.actions import parse_size, parse_when
 from selftrace.policy.layer import Layer, read_layer
-from selftrace.policy.model import Action, CountBy, Enforce, Entry, Fs, Match, Net, PolicyModel, Position, Rule
+from selftrace.policy.model import Action, CountBy, Enforce, Entry, Match, Net, PolicyModel, Position, Rule
 from selftrace.policy.reader import BUILTIN, read_model, read_path
 from selftrace.policy.rules import SUPERVISOR, calls_named
 from selftrace.policy.variables import Context
@@ -92,9 +92,7 @@ def _numbers(items: Mapping[str, Any], calls: Sequence[str]) -> list[Match]:
                     raise PolicyError(f'{name} has no argument "{subject}"; it has: {names}') from None
                 flagset = flagset or (call.args[at].flags if at < len(call.args) else None)
         values = value if isinstance(value, (list, tuple)) else [value]
-        numbers = tuple(
-            (flag_value(v, flagset) if isinstance(v, str) else int(v)) & 0xFFFFFFFFFFFFFFFF for v in values
-        )
+        numbers = tuple((flag_value(v, flagset) if isinstance(v, str) else int(v)) & 0xFFFFFFFFFFFFFFFF for v in values)
         found.append(Match(subject, "in" if len(numbers) > 1 else "eq", numbers))
     return found
 
@@ -233,7 +231,7 @@ class Policy:
         """Reads, merges and substitutes. Raises PolicyError with every mistake."""
         model = read_model(self._layer(), context, self._vars)
         model = self._add_grants(model)
-        files = {name: source for name, source in self._files}
+        files = dict(self._files)
         for handler in self._handlers:
             if handler.source is not None and handler.module not in files:
                 files[handler.module] = handler.source
@@ -254,18 +252,17 @@ class Policy:
                 if not entry.text.startswith("/"):
                     raise PolicyError(f'"{entry.text}" is not absolute: grants start with /')
         fs, net = model.fs, model.net
-        if fs is not None or any(key in extra for key in ("read", "write", "exec")):
-            base = fs or Fs()
-            if fs is not None:
-                lists = {key: (*getattr(base, key), *extra.get(key, ())) for key in ("read", "write", "exec")}
-                fs = dataclasses.replace(base, **lists)
-        if net is not None or any(key in extra for key in ("connect", "bind")):
+        if fs is not None:
+            lists: dict[str, Any] = {key: (*getattr(fs, key), *extra.get(key, ())) for key in ("read", "write", "exec")}
+            fs = dataclasses.replace(fs, **lists)
+        if net is not None or (model.default.action == "error" and ("connect" in extra or "bind" in extra)):
             other = net or Net(where=where)
             net = Net((*other.connect, *extra.get("connect", ())), (*other.bind, *extra.get("bind", ())), other.where)
-        limits = dataclasses.replace(
-            model.limits,
-            **{k: parse_size(v) if k in ("memory", "file_size", "output", "disk") else v for k, v in self._limits.items()},
-        )
+        sizes = ("memory", "file_size", "output", "disk")
+        changed: dict[str, Any] = {
+            key: parse_size(value) if key in sizes and value is not None else value for key, value in self._limits.items()
+        }
+        limits = dataclasses.replace(model.limits, **changed)
         return dataclasses.replace(model, fs=fs, net=net, limits=limits)
 
 
@@ -285,7 +282,9 @@ def _load_python(path: Path) -> Policy:
     exec(code, module.__dict__)
     found = {id(value): value for value in vars(module).values() if isinstance(value, Policy)}
     if len(found) != 1:
-        raise PolicyError([Problem(str(path), 0, 0, f"makes {len(found)} policies; a handler file makes one: p = Policy.load(…)")])
+        raise PolicyError(
+            [Problem(str(path), 0, 0, f"makes {len(found)} policies; a handler file makes one: p = Policy.load(…)")]
+        )
     policy = next(iter(found.values()))._copy()
     policy._files = [(name, source)]
     return policy

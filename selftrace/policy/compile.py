@@ -89,7 +89,14 @@ class _Compiler:
         self.problems.append(Problem(place.file, place.line, place.column, message))
 
     def deny(
-        self, sysnos: Iterable[int], errno: int, row: int, conditions: tuple[Condition, ...] = (), *, quiet: bool = False, kill: bool = False
+        self,
+        sysnos: Iterable[int],
+        errno: int,
+        row: int,
+        conditions: tuple[Condition, ...] = (),
+        *,
+        quiet: bool = False,
+        kill: bool = False,
     ) -> None:
         numbers = tuple(sorted(set(sysnos)))
         self.filter.append(FilterRule(numbers, conditions, Decision("deny", errno, row)))
@@ -106,10 +113,24 @@ class _Compiler:
 
     def integrity(self) -> None:
         note = "masks and handlers are virtual; what native code does to its own interposer harms only itself"
-        row = self.row("integrity", "integrity", "refuse", "the interposer's own pages, seccomp, user dispatch, PR_SET_MM", "advisory", note=note)
+        row = self.row(
+            "integrity",
+            "integrity",
+            "refuse",
+            "the interposer's own pages, seccomp, user dispatch, PR_SET_MM",
+            "advisory",
+            note=note,
+        )
         assert row == 0
         rings = [self.number(n) for n in ("io_uring_setup", "io_uring_enter", "io_uring_register") if n in self.table.by_name]
-        uring = self.row("integrity.io_uring", "integrity", "error ENOSYS", "io_uring", "kernel", note="it would make calls that no filter sees")
+        uring = self.row(
+            "integrity.io_uring",
+            "integrity",
+            "error ENOSYS",
+            "io_uring",
+            "kernel",
+            note="it would make calls that no filter sees",
+        )
         self.filter[-1] = FilterRule(tuple(rings), (), Decision("deny", ENOSYS, uring))
         for sysno in rings:
             self.gates.setdefault(sysno, []).append(CallGate(ENOSYS, uring))
@@ -136,7 +157,9 @@ class _Compiler:
         if model.calls is not None:
             for entry in model.calls.deny:
                 numbers = set(calls_named(entry.text, self.table)) - never
-                row = self.row(f"calls.deny[{entry.text}]", "calls", f"error {errno_name(EPERM)}", entry.text, "kernel", entry.where)
+                row = self.row(
+                    f"calls.deny[{entry.text}]", "calls", f"error {errno_name(EPERM)}", entry.text, "kernel", entry.where
+                )
                 self.deny(numbers, EPERM, row)
         unlisted = set()
         where = default.where
@@ -179,7 +202,12 @@ class _Compiler:
         filtered = model.calls is not None and model.calls.allow is not None
         if filtered or (model.process is not None and not (model.process.fork and model.process.threads)):
             row = self.row(
-                "process.clone3", "process", "error ENOSYS", "clone3", "kernel", note="its flags cannot be filtered; libc falls back to clone"
+                "process.clone3",
+                "process",
+                "error ENOSYS",
+                "clone3",
+                "kernel",
+                note="its flags cannot be filtered; libc falls back to clone",
             )
             self.deny([self.number("clone3")], ENOSYS, row, quiet=True)
         if filtered and not self._may_unshare():
@@ -189,17 +217,23 @@ class _Compiler:
             return
         where, clone = model.process.where, self.number("clone")
         if not model.process.exec:
-            row = self.row("process.exec", "process", "error EPERM", "starting programs", "kernel", where, remedy="[process] exec = true")
+            row = self.row(
+                "process.exec", "process", "error EPERM", "starting programs", "kernel", where, remedy="[process] exec = true"
+            )
             self.deny([self.number(name) for name in _EXECS], EPERM, row)
         else:
             note = "through the loader any readable file can be run"
             self.row("process.exec", "process", "refuse", "programs that [fs] exec does not list", "advisory", where, note)
         if not model.process.fork:
-            row = self.row("process.fork", "process", "error EPERM", "new processes", "kernel", where, remedy="[process] fork = true")
+            row = self.row(
+                "process.fork", "process", "error EPERM", "new processes", "kernel", where, remedy="[process] fork = true"
+            )
             self.deny([self.number("fork"), self.number("vfork")], EPERM, row)
             self.deny([clone], EPERM, row, (Condition(0, 8, "none", _CLONE_THREAD),))
         if not model.process.threads:
-            row = self.row("process.threads", "process", "error EPERM", "new threads", "kernel", where, remedy="[process] threads = true")
+            row = self.row(
+                "process.threads", "process", "error EPERM", "new threads", "kernel", where, remedy="[process] threads = true"
+            )
             self.deny([clone], EPERM, row, (Condition(0, 8, "any", _CLONE_THREAD),))
 
     # ---- gate 3 ----------------------------------------------------------------------------------
@@ -245,7 +279,9 @@ class _Compiler:
         )
         if fs.tmp == "own":
             note = "the run's own directory is new and empty; another directory is not looked into"
-            self.row("fs.tmp", "fs", "refuse", "files in the temporary directory that this run did not make", "kernel", fs.where, note)
+            self.row(
+                "fs.tmp", "fs", "refuse", "files in the temporary directory that this run did not make", "kernel", fs.where, note
+            )
         uses = capabilities.path_uses(self.table)
         self.trap(uses, row)
         self._old_landlock(row)
@@ -277,18 +313,29 @@ class _Compiler:
             '[fs] {grant} = ["{path}"]',
         )
         if not abi:
-            self.lose(row, "this kernel has no Landlock", "use a kernel with CONFIG_SECURITY_LANDLOCK and landlock in its lsm= list")
+            self.lose(
+                row, "this kernel has no Landlock", "use a kernel with CONFIG_SECURITY_LANDLOCK and landlock in its lsm= list"
+            )
         return row
 
     def _old_landlock(self, row: int) -> None:
         """What the first versions lack and the filter can hold instead."""
         abi = self.features.landlock_abi
         if 0 < abi < 3:
-            other = self.row("fs.truncate", "fs", "error EACCES", "truncate by path, O_TRUNC without writing", "kernel", note=f"Landlock ABI {abi} lacks it: held by the filter")
+            other = self.row(
+                "fs.truncate",
+                "fs",
+                "error EACCES",
+                "truncate by path, O_TRUNC without writing",
+                "kernel",
+                note=f"Landlock ABI {abi} lacks it: held by the filter",
+            )
             self.deny([self.number("truncate")], EACCES, other)
             self.deny([self.number("openat2")], ENOSYS, other, quiet=True)
             for name, argument in (("open", 1), ("openat", 2)):
-                self.deny([self.number(name)], EACCES, other, (Condition(argument, 4, "masked", _TRUNCATE | _ACCESS_MODE, _TRUNCATE),))
+                self.deny(
+                    [self.number(name)], EACCES, other, (Condition(argument, 4, "masked", _TRUNCATE | _ACCESS_MODE, _TRUNCATE),)
+                )
         if abi == 1:
             self.degraded.append("Landlock ABI 1 refuses every rename and link between directories (EXDEV), granted ones too")
 
@@ -298,7 +345,15 @@ class _Compiler:
             return
         connect, bind = self.addresses(net.connect), self.addresses(net.bind)
         remedy = '[net] {grant} = ["{addr}"]'
-        row = self.row("net.sockets", "net", "error EACCES", "sockets, types, protocols and flags that no address needs", "kernel", net.where, remedy=remedy)
+        row = self.row(
+            "net.sockets",
+            "net",
+            "error EACCES",
+            "sockets, types, protocols and flags that no address needs",
+            "kernel",
+            net.where,
+            remedy=remedy,
+        )
         rules, gates = sockets.floor(sockets.denials(connect, bind), row, self.table)
         self.filter += rules
         for sysno, found in gates.items():
@@ -306,7 +361,16 @@ class _Compiler:
         self.native = dataclasses.replace(self.native, net_closed=True, net_connect=connect, net_bind=bind, net_row=row)
         if not (connect or bind):
             return
-        address = self.row("net.addresses", "net", "error EACCES", "addresses outside the lists", "advisory", net.where, "the address is read before the call", remedy)
+        address = self.row(
+            "net.addresses",
+            "net",
+            "error EACCES",
+            "addresses outside the lists",
+            "advisory",
+            net.where,
+            "the address is read before the call",
+            remedy,
+        )
         self.native = dataclasses.replace(self.native, addr_uses=capabilities.addr_uses(self.table), net_row=address)
         self.trap(self.native.addr_uses, address)
         listed = landlock_tier.ports((*connect, *bind)) is not None
@@ -439,13 +503,23 @@ class _Compiler:
             label: Enforcement = enforcement
             if key == "tasks" and self.features.root:
                 label, note = "kernel", "a uid of its own and RLIMIT_NPROC"
-            self.row(f"limits.{key}", "limits", "end the run" if label == "supervisor" else "refuse more", f"{key} = {value}", label, limits.where.get(key), note)
+            self.row(
+                f"limits.{key}",
+                "limits",
+                "end the run" if label == "supervisor" else "refuse more",
+                f"{key} = {value}",
+                label,
+                limits.where.get(key),
+                note,
+            )
         return _limit_spec(limits)
 
     def lose(self, row: int, why: str, remedy: str) -> None:
         self.lost.append((self.rows[row], why, remedy))
         if self.rows[row].id in self.model.allow_degraded:
-            self.rows[row] = dataclasses.replace(self.rows[row], enforcement="advisory", note=f"{why}: accepted by allow_degraded")
+            self.rows[row] = dataclasses.replace(
+                self.rows[row], enforcement="advisory", note=f"{why}: accepted by allow_degraded"
+            )
             self.degraded.append(f"{self.rows[row].id}: {why}; {self.rows[row].subject}: advisory only")
 
     def check(self) -> None:
@@ -455,16 +529,15 @@ class _Compiler:
             return
         for row, why, remedy in self.lost:
             if row.id not in self.model.allow_degraded:
-                raise UnsupportedError(f"{row.id} is unavailable: {why}", f"{remedy}, or accept the loss with --allow-degraded {row.id}")
+                raise UnsupportedError(
+                    f"{row.id} is unavailable: {why}", f"{remedy}, or accept the loss with --allow-degraded {row.id}"
+                )
         weak = [row for row in self.rows if row.enforcement and RANK.index(row.enforcement) > RANK.index(self.model.require)]
         if self.model.require != "advisory" and weak:
-            raise PolicyError(
-                [
-                    Problem(str(r.where.file if r.where else self.model.name), r.where.line if r.where else 0, r.where.column if r.where else 0,
-                            f'require = "{self.model.require}", but {r.id} ({r.subject}) is {r.enforcement}{": " + r.note if r.note else ""}')
-                    for r in weak
-                ]
-            )  # fmt: skip
+            for row in weak:
+                why = f": {row.note}" if row.note else ""
+                self.fail(row.where, f'require = "{self.model.require}", but {row.id} ({row.subject}) is {row.enforcement}{why}')
+            raise PolicyError(self.problems)
 
     def filter_spec(self) -> FilterSpec:
         model = self.model
@@ -540,7 +613,15 @@ class _Compiler:
             found.add("signal")
             enforcement: Enforcement = "kernel" if self.features.landlock_abi >= 6 else "advisory"
             note = "" if enforcement == "kernel" else "held by uid only: Landlock has signal scopes from ABI 6 on"
-            self.row("process.signals", "process", "error EPERM", "signals to processes outside the run", enforcement, self.model.process.where, note)
+            self.row(
+                "process.signals",
+                "process",
+                "error EPERM",
+                "signals to processes outside the run",
+                enforcement,
+                self.model.process.where,
+                note,
+            )
         return frozenset(found)
 
 

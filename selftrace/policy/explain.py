@@ -46,10 +46,7 @@ def table(plan: Plan) -> str:
     """One line a rule: where, decision, what about, label, note; then what the labels mean."""
     lines = [f"policy {plan.name} ({plan.mode})", ""]
     head = ("rule", "decision", "about", "label", "line")
-    rows = [
-        (row.id, row.decision, row.subject, row.enforcement or "-", str(row.where) if row.where else "")
-        for row in plan.rows
-    ]
+    rows = [(row.id, row.decision, row.subject, row.enforcement or "-", str(row.where) if row.where else "") for row in plan.rows]
     widths = [min(44, max(len(line[i]) for line in (head, *rows))) for i in range(4)]
     for line, note in zip((head, *rows), ("", *(row.note for row in plan.rows)), strict=True):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)).rstrip()

@@ -8,9 +8,7 @@ from selftrace.policy.patterns import fixed_prefix
 from selftrace.policy.plan import AddrPattern, LandlockRule, LandlockSpec, PathPattern
 
 _READ = frozenset({"read_file", "read_dir"})
-_WRITE = frozenset(
-    "write_file truncate make_reg make_dir make_sym make_fifo make_sock remove_file remove_dir refer".split()
-)
+_WRITE = frozenset("write_file truncate make_reg make_dir make_sym make_fifo make_sock remove_file remove_dir refer".split())
 _EXEC = frozenset({"execute", "read_file"})
 _NEW_FILE = frozenset({"write_file", "truncate", "make_reg", "make_dir", "make_sym", "remove_file", "remove_dir"})
 _LIST_ONLY = frozenset({"read_dir"})

@@ -46,9 +46,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Section → key → kind: what the reader accepts, and what the JSON Schema says."""
-RULE_KEYS = (
-    "id calls match action error retval content signal delay call when count_by enforce".split()
-)
+RULE_KEYS = "id calls match action error retval content signal delay call when count_by enforce".split()
 CHOICES = {
     ("", "mode"): ("enforce", "audit"),
     ("", "require"): ("kernel", "supervisor", "advisory"),
@@ -56,7 +54,18 @@ CHOICES = {
     ("default", "on_error"): ("deny", "kill"),
     ("fs", "tmp"): ("any", "own"),
 }
-LISTS = frozenset({("calls", "allow"), ("calls", "deny"), ("fs", "read"), ("fs", "write"), ("fs", "exec"), ("fs", "deny"), ("net", "connect"), ("net", "bind")})
+LISTS = frozenset(
+    {
+        ("calls", "allow"),
+        ("calls", "deny"),
+        ("fs", "read"),
+        ("fs", "write"),
+        ("fs", "exec"),
+        ("fs", "deny"),
+        ("net", "connect"),
+        ("net", "bind"),
+    }
+)
 """Lists that are joined with the bases' and may be { only = [...] }."""
 
 
@@ -110,7 +119,13 @@ def _check(kind: str, value: Any) -> Any:
         return parse_size(value)
     if kind == TEXT and isinstance(value, str):
         return value
-    wanted = {FLAG: "true or false", NUMBER: "a number", SIZE: 'a size such as "512M"', TEXT: "a string", STRINGS: "a list of strings"}
+    wanted = {
+        FLAG: "true or false",
+        NUMBER: "a number",
+        SIZE: 'a size such as "512M"',
+        TEXT: "a string",
+        STRINGS: "a list of strings",
+    }
     raise ValueError(f"expected {wanted[kind]}, got {_kind_of(value)}")
 
 

@@ -26,7 +26,9 @@ def _missing_calls(model: PolicyModel) -> Iterator[Problem]:
     if model.calls is None and model.default.action in ("error", "kill"):
         where = model.default.where or (model.fs.where if model.fs else None)
         names = ", ".join(_BASIC[:3])
-        yield _remark(where, f'[calls] is missing: {names} and the like are refused by [default]; add [calls] allow = ["@system-service"]')
+        yield _remark(
+            where, f'[calls] is missing: {names} and the like are refused by [default]; add [calls] allow = ["@system-service"]'
+        )
 
 
 def _covers(earlier: Rule, later: Rule) -> bool:
@@ -45,7 +47,9 @@ def _dead_rules(model: PolicyModel) -> Iterator[Problem]:
     for index, rule in enumerate(model.rules):
         for earlier in model.rules[:index]:
             if _covers(earlier, rule):
-                yield _remark(rule.where, f"this rule is never reached: {earlier.id or 'the rule'} at {earlier.where} decides before it")
+                yield _remark(
+                    rule.where, f"this rule is never reached: {earlier.id or 'the rule'} at {earlier.where} decides before it"
+                )
                 break
 
 
@@ -89,7 +93,10 @@ def _too_wide(model: PolicyModel, plan: Plan) -> Iterator[Problem]:
         return
     for entry, pattern in _patterns((*model.fs.read, *model.fs.write, *model.fs.exec)):
         if pattern.kind == "glob":
-            yield _remark(entry.where, f'the kernel cannot hold "{entry.text}": it grants all of {fixed_prefix(pattern)}, the rest is advisory')
+            yield _remark(
+                entry.where,
+                f'the kernel cannot hold "{entry.text}": it grants all of {fixed_prefix(pattern)}, the rest is advisory',
+            )
 
 
 def lint(model: PolicyModel, plan: Plan) -> list[Problem]:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Enforce = Literal["auto", "kernel", "supervisor", "advisory"]
-ActionName = Literal[
-    "allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"
-]
+ActionName = Literal["allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"]
 CountBy = Literal["thread", "process", "tree"]
 
 

@@ -27,11 +27,7 @@ def expand_braces(text: str) -> list[str]:
             depth -= 1
             if depth == 0:
                 before, inside, after = text[:start], text[start + 1 : at], text[at + 1 :]
-                return [
-                    result
-                    for choice in _choices(inside)
-                    for result in expand_braces(before + choice + after)
-                ]
+                return [result for choice in _choices(inside) for result in expand_braces(before + choice + after)]
         at += 1
     if depth:
         raise ValueError(f'"{text}" has an open {{')

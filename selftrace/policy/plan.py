@@ -204,9 +204,7 @@ class NativeRule:
     row: int
     sysnos: tuple[int, ...]
     matches: tuple[NativeMatch, ...]
-    action: Literal[
-        "allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"
-    ]
+    action: Literal["allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"]
     errno: int = 0
     retval: int = 0
     content: bytes = b""

@@ -102,13 +102,13 @@ class _Merger:
     def merge(self) -> None:
         for layer in self.layers:
             self._vars(layer)
-            for key in layer.values:
+            for key, value in layer.values.items():
                 if key in LISTS:
-                    self._list(layer, key, layer.values[key])
+                    self._list(layer, key, value)
                 else:
-                    self._value(layer, key, layer.values[key])
-            for (section, key), place in layer.places.items():
-                if not key:
+                    self._value(layer, key, value)
+            for (section, name), place in layer.places.items():
+                if not name:
                     self.places.setdefault((section, ""), place)
             reader = RuleReader(layer, self.table, self.known(layer))
             self.rules += [reader.read(data, index) for data, index in layer.rules]
@@ -187,6 +187,10 @@ def _entries(merger: _Merger, section: str, key: str) -> tuple[Entry, ...]:
     return tuple(merger.lists.get((section, key), ()))
 
 
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
 def _model(merger: _Merger, last: Layer) -> PolicyModel:
     values, places = merger.values, merger.places
 
@@ -210,8 +214,8 @@ def _model(merger: _Merger, last: Layer) -> PolicyModel:
         calls = Calls(allow, _entries(merger, "calls", "deny"), get("calls", "unknown", 38), where)
     fs = None
     if present("fs"):
-        lists = [_entries(merger, "fs", key) for key in ("read", "write", "exec", "deny")]
-        fs = Fs(*lists, tmp=get("fs", "tmp", "any"), where=places["fs", ""])
+        read, write, execute, deny = (_entries(merger, "fs", key) for key in ("read", "write", "exec", "deny"))
+        fs = Fs(read, write, execute, deny, get("fs", "tmp", "any"), places["fs", ""])
     net = None
     if present("net"):
         net = Net(_entries(merger, "net", "connect"), _entries(merger, "net", "bind"), places["net", ""])
@@ -222,9 +226,7 @@ def _model(merger: _Merger, last: Layer) -> PolicyModel:
         **{key: get("limits", key) for key in SECTIONS["limits"]},
         where={key: places["limits", key] for key in SECTIONS["limits"] if ("limits", key) in places},
     )
-    limits = dataclasses.replace(
-        limits, **{k: int(v) for k in ("tasks", "open_files") if (v := getattr(limits, k)) is not None}
-    )
+    limits = dataclasses.replace(limits, tasks=_whole(limits.tasks), open_files=_whole(limits.open_files))
     return PolicyModel(
         name=get("", "name", "") or Path(last.file).stem,
         mode=cast(Any, get("", "mode", "enforce")),

@@ -126,7 +126,7 @@ class RuleReader:
         layer, found = self.layer, []
         table = data.get("match", {})
         if not isinstance(table, dict):
-            layer.fail(layer.at("rule", index, "match"), "match: expected a table, e.g. { family = \"AF_ALG\" }")
+            layer.fail(layer.at("rule", index, "match"), 'match: expected a table, e.g. { family = "AF_ALG" }')
             return []
         for subject, value in table.items():
             where = layer.at("rule", index, "match", subject)

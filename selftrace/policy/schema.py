@@ -37,7 +37,7 @@ def _section(section: str) -> dict[str, Any]:
 
 def _rule() -> dict[str, Any]:
     operand: dict[str, Any] = {"type": ["string", "integer", "array"]}
-    operators = {"type": "object", "properties": {name: operand for name in OPERATORS}, "additionalProperties": False}
+    operators = {"type": "object", "properties": dict.fromkeys(OPERATORS, operand), "additionalProperties": False}
     known: dict[str, Any] = {
         "id": {"type": "string"},
         "calls": {**_STRINGS, "minItems": 1},

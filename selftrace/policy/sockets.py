@@ -74,7 +74,8 @@ def denials(connect: tuple[AddrPattern, ...], bind: tuple[AddrPattern, ...]) -> 
 
 def floor(found: list[Denial], row: int, table: Table) -> tuple[list[FilterRule], dict[int, list[CallGate]]]:
     """The denials as filter rules and as the interposer's gates."""
-    rules, gates = [], {}
+    rules: list[FilterRule] = []
+    gates: dict[int, list[CallGate]] = {}
     for name, conditions, quiet in found:
         sysno = table.by_name[name].sysno
         rules.append(FilterRule((sysno,), conditions, Decision("deny", EACCES, row)))

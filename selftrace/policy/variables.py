@@ -29,7 +29,7 @@ class Context:
 
     def values(self) -> dict[str, tuple[str, ...]]:
         """By name, without the empty ones."""
-        single = {
+        single: dict[str, str] = {
             "SCRIPT": self.script,
             "SCRIPT_DIR": self.script_dir,
             "HOME": self.home,
@@ -37,7 +37,7 @@ class Context:
             "CWD": self.cwd,
             "UID": str(self.uid),
         }
-        found = {name: (value,) for name, value in single.items() if value}
+        found: dict[str, tuple[str, ...]] = {name: (value,) for name, value in single.items() if value}
         found.update({name: values for name, values in (("PYTHON", self.python), ("SITE", self.site)) if values})
         return found
 

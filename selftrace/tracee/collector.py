@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Kill(BaseException):  # noqa: N818
+class Kill(BaseException):
     """Raised by a handler: ends the tracee."""
 
 

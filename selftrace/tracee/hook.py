@@ -298,9 +298,7 @@ def _ask(raw: Any) -> tuple[bool, int]:
         if answer is None:
             return call._proceeded, call._result
         if isinstance(answer, bool) or not isinstance(answer, int):
-            raise TypeError(
-                f"a handler returned {answer!r}: return None to let it pass, raise PermissionError to deny"
-            )
+            raise TypeError(f"a handler returned {answer!r}: return None to let it pass, raise PermissionError to deny")
         return True, answer
     except OSError as error:
         raw.rule_row = row
@@ -357,7 +355,7 @@ def load() -> None:
     path = os.path.join(_specification["tracee"], "collector.py")
     collector = SourceFileLoader("_selftrace_collector", path).load_module("_selftrace_collector")
     _kill = collector.Kill
-    hidden = {name: sys.modules.pop(name) for name in ("selftrace", "selftrace._native") if name in sys.modules}
+    hidden: dict[str, Any] = {name: sys.modules.pop(name) for name in ("selftrace", "selftrace._native") if name in sys.modules}
     sys.modules["selftrace"] = collector.module()
     try:
         _import_handlers(collector)

@@ -6,8 +6,9 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from selftrace import Policy, Result
 from selftrace._native import ffi
+
+from selftrace import Policy, Result
 from selftrace.job import Job
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.plan import Features, LandlockSpec, Plan
@@ -24,7 +25,8 @@ def without_call(plan: Plan, sysno: int) -> Plan:
         return tuple(number for number in numbers if number != sysno)
 
     rules = tuple(
-        dataclasses.replace(rule, sysnos=keep(rule.sysnos)) if rule.decision.kind in ("deny", "errno") else rule for rule in plan.filter.rules
+        dataclasses.replace(rule, sysnos=keep(rule.sysnos)) if rule.decision.kind in ("deny", "errno") else rule
+        for rule in plan.filter.rules
     )
     calls = {number: gates for number, gates in plan.native.calls.items() if number != sysno}
     spec = dataclasses.replace(plan.filter, rules=tuple(rule for rule in rules if rule.sysnos))
@@ -35,7 +37,9 @@ def without(plan: Plan, row_id: str) -> Plan:
     """The plan with one row's floor off: its filter rules, its gates in the interposer, its part of Landlock or identity."""
     rows = {index for index, row in enumerate(plan.rows) if row.id == row_id}
     assert rows, f"no row {row_id}: {[row.id for row in plan.rows]}"
-    rules = tuple(rule for rule in plan.filter.rules if not (rule.decision.kind in ("deny", "errno") and rule.decision.rule in rows))
+    rules = tuple(
+        rule for rule in plan.filter.rules if not (rule.decision.kind in ("deny", "errno") and rule.decision.rule in rows)
+    )
     calls = {n: tuple(g for g in gates if g.row not in rows) for n, gates in plan.native.calls.items()}
     plan = dataclasses.replace(
         plan,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import pytest
-
 from attacks.harness import attack, breached
+
 from selftrace import Policy
-from selftrace.calls import errno_value, table
+from selftrace.calls import table
 from selftrace.policy.plan import Features, Plan
 from selftrace.session import Options, Run
 
@@ -93,7 +93,9 @@ def test_pure_compute_makes_no_task(what: str, flags: int) -> None:
     row = "process.fork" if what == "fork" else "process.threads"
     code = f"r = call(56, {flags} & ~0x300000, 0, 0, 0, 0)\nif r == 0: os._exit(0)\nbreach(r > 0, r)"
     if what == "thread":  # a thread needs a stack of its own
-        code = f"s = mmap.mmap(-1, 65536); a = ctypes.addressof(ctypes.c_char.from_buffer(s)) + 65000\n{code}".replace("& ~0x300000, 0,", "& ~0x380000, 0,")
+        code = f"s = mmap.mmap(-1, 65536); a = ctypes.addressof(ctypes.c_char.from_buffer(s)) + 65000\n{code}".replace(
+            "& ~0x300000, 0,", "& ~0x380000, 0,"
+        )
         assert not breached(attack(code, route="gate", policy="builtin:pure-compute"))
         return
     assert not breached(attack(code, route="gate", policy="builtin:pure-compute"))
@@ -189,7 +191,14 @@ def test_every_refused_call_of_the_default_policy_is_another_answer_without_its_
     with run:
         rows = denied(run.plan)
     checked = 0
-    for row in ("calls.deny[@keyring]", "calls.deny[ptrace]", "calls.deny[userfaultfd]", "calls.deny[kcmp]", "calls.deny[@debug]", "calls.default"):
+    for row in (
+        "calls.deny[@keyring]",
+        "calls.deny[ptrace]",
+        "calls.deny[userfaultfd]",
+        "calls.deny[kcmp]",
+        "calls.deny[@debug]",
+        "calls.default",
+    ):
         for call, errno in rows.get(row, ())[:3]:
             number = table().by_name[call].sysno
             code = f"print(call({number}, -1, 0, 0, 0, 0, 0)); breach(False)"

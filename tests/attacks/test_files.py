@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from attacks.harness import attack, breached
+
 from selftrace.policy.plan import Features
 
 
@@ -33,9 +33,7 @@ def victim() -> Iterator[Path]:
 ATTACKS = {
     "open": "fd = call(2, V + b'/secret', 0); breach(fd >= 0 and os.read(fd, 10) == b'the secret')",
     "openat": "fd = call(257, AT_FDCWD, V + b'/secret', 0); breach(fd >= 0 and os.read(fd, 10) == b'the secret')",
-    "openat2": (
-        "fd = call(437, AT_FDCWD, V + b'/secret', bytes(24), 24)\nbreach(fd >= 0 and os.read(fd, 10) == b'the secret')"
-    ),
+    "openat2": ("fd = call(437, AT_FDCWD, V + b'/secret', bytes(24), 24)\nbreach(fd >= 0 and os.read(fd, 10) == b'the secret')"),
     "dot-dot": "fd = call(2, os.getcwdb() + b'/../' + V[len(os.path.dirname(V)) + 1:] + b'/secret', 0); breach(fd >= 0)",
     "proc-root": "fd = call(2, b'/proc/self/root' + V + b'/secret', 0); breach(fd >= 0)",
     "symlink": "call(88, V + b'/secret', b'link'); fd = call(2, b'link', 0); breach(fd >= 0)",
@@ -55,8 +53,7 @@ ATTACKS = {
     "tmpfile": "breach(call(2, V, 0o20200002, 0o600) >= 0)",
     "list": "fd = call(2, V, 0o200000); b = ctypes.create_string_buffer(1024); breach(fd >= 0 and call(217, fd, b, 1024) > 0 and b'secret' in b.raw)",
     "shared mapping": (
-        "fd = call(2, V + b'/secret', 0)\n"
-        "breach(fd >= 0 and mmap.mmap(fd, 10, prot=mmap.PROT_READ)[:10] == b'the secret')"
+        "fd = call(2, V + b'/secret', 0)\nbreach(fd >= 0 and mmap.mmap(fd, 10, prot=mmap.PROT_READ)[:10] == b'the secret')"
     ),
 }
 REPORTED = {"symlink": "open", "hard link": "link", "rename in": "rename", "rename out": "rename", "link out": "link"}
@@ -94,13 +91,22 @@ def test_held_by_older_kernels(name: str, abi: int, victim: Path, features: Feat
     assert (victim / "secret").read_text() == "the secret"
 
 
-SECRETS = ["/etc/shadow", "~/.ssh/id_rsa", "/proc/1/environ", "/proc/PARENT/environ", "/proc/PARENT/mem", "/etc/passwd", "/dev/mem"]
+SECRETS = [
+    "/etc/shadow",
+    "~/.ssh/id_rsa",
+    "/proc/1/environ",
+    "/proc/PARENT/environ",
+    "/proc/PARENT/mem",
+    "/etc/passwd",
+    "/dev/mem",
+]
 
 
 @pytest.mark.parametrize("route", ["libc", "gate", "foreign"])
 def test_secrets(route: str) -> None:
     code = "import os\n" + "\n".join(
-        f"p = os.path.expanduser({path!r}).replace('PARENT', str(os.getppid())).encode(); breach(call(2, p, 0) >= 0, p)" for path in SECRETS
+        f"p = os.path.expanduser({path!r}).replace('PARENT', str(os.getppid())).encode(); breach(call(2, p, 0) >= 0, p)"
+        for path in SECRETS
     )
     assert not breached(attack(code, route=route))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from attacks.harness import attack, breached
 
 import selftrace
-from attacks.harness import attack, breached
 
 SECRET = "fd = call(2, b'/etc/passwd', 0); breach(fd >= 0)"
 SIGSYS = 31

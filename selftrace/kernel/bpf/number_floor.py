@@ -14,8 +14,18 @@ import tempfile
 from pathlib import Path
 
 from selftrace.kernel.bpf.compiler import AUDIT_ARCH_X86_64, CHILD_NR, POST_NR, X32_BIT
-from selftrace.kernel.bpf.program import JEQ, JGE, JMP_JA, LD_W_ABS, OFFSET_ARCH, OFFSET_NR, RET_ALLOW, RET_K
-from selftrace.kernel.bpf.program import Instruction, Program
+from selftrace.kernel.bpf.program import (
+    JEQ,
+    JGE,
+    JMP_JA,
+    LD_W_ABS,
+    OFFSET_ARCH,
+    OFFSET_NR,
+    RET_ALLOW,
+    RET_K,
+    Instruction,
+    Program,
+)
 from selftrace.policy.plan import FilterSpec
 
 _VERSION = 2

@@ -72,9 +72,7 @@ def _show(at: int, i: Instruction) -> str:
     return f"{_JUMPS[i.code]} {i.k:#x}, {at + 1 + i.jump_true}, {at + 1 + i.jump_false}"
 
 
-def simulate(
-    program: Program, nr: int, args: tuple[int, ...] = (0,) * 6, *, pc: int = 0, arch: int = 0xC000003E
-) -> int:
+def simulate(program: Program, nr: int, args: tuple[int, ...] = (0,) * 6, *, pc: int = 0, arch: int = 0xC000003E) -> int:
     """What the kernel's interpreter returns for a call: action and data."""
     data = _DATA.pack(nr & 0xFFFFFFFF, arch, pc, *(value & 0xFFFFFFFFFFFFFFFF for value in args))
     at = accumulator = 0

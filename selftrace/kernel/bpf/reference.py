@@ -37,9 +37,7 @@ def decision_of(spec: FilterSpec, nr: int, args: Sequence[int]) -> Decision:
     return spec.default if nr in spec.known else spec.unknown
 
 
-def reference(
-    spec: FilterSpec, gate: Gate, nr: int, args: Sequence[int], *, pc: int = 0, arch: int = AUDIT_ARCH_X86_64
-) -> int:
+def reference(spec: FilterSpec, gate: Gate, nr: int, args: Sequence[int], *, pc: int = 0, arch: int = AUDIT_ARCH_X86_64) -> int:
     """The filter's return value for a call."""
     nr &= 0xFFFFFFFF
     if arch != AUDIT_ARCH_X86_64:

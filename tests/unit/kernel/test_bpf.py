@@ -156,7 +156,10 @@ def test_against_libseccomp() -> None:
 def test_number_floor_refuses_what_the_filter_refuses(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pyseccomp", reason="libseccomp.so.2 is not installed", exc_type=Exception)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    rules = (FilterRule((165, 169), (), Decision("deny", 1, 3)), FilterRule((41,), (Condition(0, 4, "eq", 2),), Decision("deny", 13)))
+    rules = (
+        FilterRule((165, 169), (), Decision("deny", 1, 3)),
+        FilterRule((41,), (Condition(0, 4, "eq", 2),), Decision("deny", 13)),
+    )
     made = FilterSpec(rules, Decision("allow"), Decision("errno", 38), frozenset(range(300)))
     built = number_floor(made)
     assert built is not None and number_floor(made) == built  # the second from the cache
