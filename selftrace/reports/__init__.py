@@ -1,0 +1,1 @@
+"""What a finished run or capture is turned into: schemas and texts. Never starts a process."""
