@@ -38,11 +38,11 @@ enum st_record_kind {
 struct st_ring_header {
     uint64_t magic;
     uint32_t abi, slots;
-    uint64_t reserved;         /* records ever reserved by writers */
-    uint64_t consumed;         /* records ever read by the reader */
-    uint64_t dropped;          /* records lost because the ring was full */
-    uint32_t tasks;            /* forks and threads alive, counted over the tree (advisory) */
-    uint32_t armed;            /* 1 once a tracee has armed itself: before that, nothing of the script ran */
+    uint64_t reserved; /* records ever reserved by writers */
+    uint64_t consumed; /* records ever read by the reader */
+    uint64_t dropped;  /* records lost because the ring was full */
+    uint32_t tasks;    /* forks and threads alive, counted over the tree (advisory) */
+    uint32_t armed;    /* 1 once a tracee has armed itself, 2 once its handlers are loaded too: before that, nothing of the script ran */
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[256];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
@@ -164,6 +164,7 @@ struct st_plan {
 
 /* ---- a call on its way, as Python handlers see it --------------------------------------------- */
 #define ST_PATH_MAX 4096
+#define ST_INTERRUPTED 2 /* KeyboardInterrupt in a handler */
 struct st_call {
     uint64_t args[6];
     uint64_t site; /* return address of the program's syscall instruction */
@@ -180,7 +181,7 @@ struct st_call {
     uint32_t delay_exit_us, signal;
     uint32_t grants[2];
     uint32_t quiet;
-    uint32_t decided; /* a handler answered: result holds it */
+    uint32_t decided; /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
     uint64_t block;   /* the thread's block, for the blob */
     uint8_t address[128];
     uint64_t message[7]; /* private copy of a msghdr */

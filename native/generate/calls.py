@@ -95,6 +95,8 @@ def call_entry(call: dict[str, Any]) -> str:
     """A call's arguments in one string: name:ctype:width:signed:role:set, joined by |."""
     fields = []
     for index, argument in enumerate(call["args"]):
+        if not argument["name"].isidentifier():
+            continue  # calls without arguments have one named ")" in the data
         ctype = argument.get("ctype") or "long"
         found = re.match(r"flags\[(\w+)", argument.get("meaning") or "")
         name = NAMED.get((call["name"], index)) or (found.group(1) if found else "")

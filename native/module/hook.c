@@ -218,6 +218,7 @@ static void run(struct st_call *call)
     st_python_handler(call);
     PyErr_Restore(type, value, traceback);
 #endif
+    if (call->decided == ST_INTERRUPTED) PyErr_SetInterrupt(); /* only now: it is the program's to handle */
 }
 
 void st_hook(struct st_call *call)

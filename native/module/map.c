@@ -19,6 +19,7 @@ int64_t st_syscall(int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, u
 }
 
 static const struct st_blob *mapped;
+static int ring_mapped;
 
 const struct st_blob *st_blob_mapped(void)
 {
@@ -90,12 +91,19 @@ int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd,
     if (ring_fd >= 0) {
         arm.ring = map_whole(ring_fd, PROT_READ | PROT_WRITE, MAP_SHARED, ST_RING_ADDRESS, &ring_size);
         if (arm.ring == MAP_FAILED) return -errno;
+        ring_mapped = 1;
         if (arm.ring->magic != ST_RING_MAGIC || arm.ring->abi != ST_ABI) return -EPROTO;
     }
     find_ldso(&arm);
     close(plan_fd);
     if (ring_fd >= 0) close(ring_fd);
     return (int32_t)mapped->arm(&arm);
+}
+
+void st_ready(void)
+{
+    struct st_ring_header *ring = (struct st_ring_header *)ST_RING_ADDRESS;
+    if (ring_mapped) ring->armed = 2;
 }
 
 int32_t st_read_memory(void *to, uint64_t from, uint64_t size)

@@ -13,6 +13,8 @@ const struct st_blob *st_blob_mapped(void);
 /* Maps plan and ring, arms the interposer: from its return on, calls are judged. 0 or -errno. with_hook: the plan has
  * Python handlers. */
 int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd, int32_t with_hook);
+/* Tells the launcher that the script may begin. */
+void st_ready(void);
 /* The rest of a call's rules and the call itself, for a handler's proceed(); on the thread that made the call. */
 int64_t st_proceed_next(struct st_call *call);
 int64_t st_proceed_execute(struct st_call *call);
@@ -22,8 +24,6 @@ int64_t st_make_content(const void *bytes, uint64_t size);
 void st_report_text(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
 /* This thread's Python stack as "file:line:function\n", innermost first: what reports carry. */
 uint32_t st_python_stack(uint8_t *text, uint32_t size, uint32_t *foreign);
-/* Sets a field of a structure such as sys.flags, which Python keeps read-only. */
-void st_set_struct_field(void *object, int64_t index, void *value);
 /* cffi: end */
 
 void st_hook(struct st_call *call);

@@ -119,13 +119,3 @@ uint32_t st_python_stack(uint8_t *out, uint32_t size, uint32_t *foreign)
     }
     return (uint32_t)(text.at - out);
 }
-
-void st_set_struct_field(void *object, int64_t index, void *value)
-{
-    PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *old = PyTuple_GET_ITEM((PyObject *)object, index);
-    Py_INCREF((PyObject *)value);
-    PyTuple_SET_ITEM((PyObject *)object, index, (PyObject *)value);
-    Py_XDECREF(old);
-    PyGILState_Release(state);
-}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from selftrace.calls.flags import flag_names
+from selftrace.calls.names import signal_name
 from selftrace.calls.table import Arg, Call, Table
 from selftrace.calls.table import table as default_table
 
@@ -60,6 +61,8 @@ def _number(arg: Arg | None, value: int) -> str:
         return flag_names(arg.flags, value)
     if arg.role in ("pointer", "path", "text", "buffer", "sockaddr"):
         return hex(value) if value else "NULL"
+    if arg.role == "signal":
+        return signal_name(value) if 0 < value <= 64 else str(value)
     if arg.role in ("fd", "dirfd", "int", "pid", "offset") and value >> (bits - 1):
         value -= 1 << bits
     return str(value)

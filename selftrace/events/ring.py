@@ -73,8 +73,8 @@ class Ring:
 
     @property
     def armed(self) -> bool:
-        """Whether the interposer was at work before the script's first line."""
-        return bool(self._header.armed)
+        """Whether the interposer was at work, and its handlers loaded, before the script's first line."""
+        return int(self._header.armed) == 2
 
     @property
     def dropped(self) -> int:

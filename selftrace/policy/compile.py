@@ -532,7 +532,8 @@ class _Compiler:
                 raise UnsupportedError(
                     f"{row.id} is unavailable: {why}", f"{remedy}, or accept the loss with --allow-degraded {row.id}"
                 )
-        weak = [row for row in self.rows if row.enforcement and RANK.index(row.enforcement) > RANK.index(self.model.require)]
+        own = [row for row in self.rows if row.gate != "integrity"]
+        weak = [row for row in own if row.enforcement and RANK.index(row.enforcement) > RANK.index(self.model.require)]
         if self.model.require != "advisory" and weak:
             for row in weak:
                 why = f": {row.note}" if row.note else ""

@@ -20,6 +20,7 @@ _XOPTION = "frozen_modules"
 
 def _load(name: str, path: str, loader: Any) -> Any:
     spec = ModuleSpec(name, loader(name, path), origin=path)
+    spec.has_location = True
     module = module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)  # type: ignore[union-attr]
@@ -71,6 +72,7 @@ def start() -> None:
     _check(native.lib.st_arm_interposer(_PLAN_FD, _RING_FD, ruleset, hook is not None), "arming the interposer")
     if hook is not None:
         hook.load()
+    native.lib.st_ready()
     _hide_traces()
 
 

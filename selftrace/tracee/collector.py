@@ -42,8 +42,14 @@ class Policy:
         return lambda function: function
 
 
+class _Named:
+    """Stands for a class that handler files only name in annotations."""
+
+
 def module() -> ModuleType:
     """A module named selftrace with these names in it."""
     made = ModuleType("selftrace")
     made.__dict__.update(Policy=Policy, Kill=Kill)
+    for name in ("Call", "Event", "Frame", "Guarantee", "Result", "Usage", "Violation"):
+        made.__dict__[name] = type(name, (_Named,), {})
     return made

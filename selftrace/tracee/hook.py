@@ -14,7 +14,8 @@ from typing import Any
 
 _PASS, _RESULT, _KILL, _PYTHON = range(4)
 _LOG, _ERROR, _VIOLATION = 2, 3, 1
-_EPERM = 1
+_EPERM, _EINTR = 1, 4
+_MAX_ERRNO = 4096
 _BY_CLASS = {
     PermissionError: 13,
     FileNotFoundError: 2,
@@ -37,6 +38,7 @@ _lib: Any = None
 _ffi: Any = None
 _specification: dict[str, Any] = {}
 _functions: list[Any] = []
+_loaded = False
 _kill: type[BaseException] = SystemExit
 
 
@@ -274,6 +276,8 @@ def _end() -> None:
 def _errno_of(error: OSError) -> int:
     if error.errno:
         return int(error.errno)
+    if len(error.args) == 1 and isinstance(error.args[0], int) and 0 < error.args[0] < _MAX_ERRNO:
+        return error.args[0]  # OSError(errno.ENOSPC)
     for kind, number in _BY_CLASS.items():
         if isinstance(error, kind):
             return number
@@ -289,8 +293,10 @@ def _failed(raw: Any) -> int:
     return -_EPERM
 
 
-def _ask(raw: Any) -> tuple[bool, int]:
-    """One handler: (it decided, the result)."""
+def _ask(raw: Any) -> tuple[int, int]:
+    """One handler: (whether it decided, as st_call.decided has it; the result)."""
+    if not _loaded:
+        return False, 0  # the handlers' own imports
     row = raw.rule_row
     call = Call(raw)
     try:
@@ -308,10 +314,7 @@ def _ask(raw: Any) -> tuple[bool, int]:
         _report(raw, _VIOLATION, result, str(error))
         return True, 0 if _specification["audit"] and not call._proceeded else result
     except KeyboardInterrupt:
-        import _thread
-
-        _thread.interrupt_main()
-        return True, -4
+        return _lib.ST_INTERRUPTED, -_EINTR
     except _kill as error:
         raw.rule_row = row
         _report(raw, _VIOLATION, -_lib.ST_KILLED, str(error))
@@ -335,7 +338,7 @@ def prepare(native: Any, specification: dict[str, Any]) -> None:
         raw.decided = decided
 
 
-def _import_handlers(collector: Any) -> None:
+def _import_handlers() -> None:
     sources = dict(_specification["handler_files"])
     for module_name, function, _row in _specification["handlers"]:
         if module_name in sources and module_name not in sys.modules:
@@ -351,14 +354,15 @@ def _import_handlers(collector: Any) -> None:
 
 def load() -> None:
     """Runs the handler files, under the policy, with the collector standing in for selftrace."""
-    global _kill
+    global _kill, _loaded
     path = os.path.join(_specification["tracee"], "collector.py")
     collector = SourceFileLoader("_selftrace_collector", path).load_module("_selftrace_collector")
     _kill = collector.Kill
     hidden: dict[str, Any] = {name: sys.modules.pop(name) for name in ("selftrace", "selftrace._native") if name in sys.modules}
     sys.modules["selftrace"] = collector.module()
     try:
-        _import_handlers(collector)
+        _import_handlers()
+        _loaded = True
     finally:
         del sys.modules["selftrace"]
         sys.modules.update(hidden)

@@ -135,18 +135,25 @@ def test_proceed_runs_the_rest_of_the_chain(run_with: Runner) -> None:
 
 
 def test_emulating(run_with: Runner) -> None:
-    result = run_with('@p.on("getpriority")\ndef nice(call):\n    return 13', "import os; print(os.getpriority(os.PRIO_PROCESS, 0))")
+    result = run_with(
+        '@p.on("getpriority")\ndef nice(call):\n    return 13', "import os; print(os.getpriority(os.PRIO_PROCESS, 0))"
+    )
     assert result.check().stdout == b"7\n"  # the kernel's 20 - nice
 
 
 def test_a_boolean_is_a_mistake_that_denies(run_with: Runner) -> None:
-    result = run_with('@p.on("mkdir")\ndef wrong(call):\n    return True', "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)")
+    result = run_with(
+        '@p.on("mkdir")\ndef wrong(call):\n    return True', "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)"
+    )
     assert result.check().stdout == b"1\n"
     assert "return None to let it pass" in result.events[0].note
 
 
 def test_an_error_denies_and_shows_its_traceback(run_with: Runner) -> None:
-    result = run_with('@p.on("mkdir")\ndef broken(call):\n    return 1 // 0', "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)")
+    result = run_with(
+        '@p.on("mkdir")\ndef broken(call):\n    return 1 // 0',
+        "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)",
+    )
     assert result.check().stdout == b"1\n"
     (event,) = result.events
     assert event.kind == "error"
@@ -156,7 +163,9 @@ def test_an_error_denies_and_shows_its_traceback(run_with: Runner) -> None:
 def test_on_error_kill(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text('policy = 1\nextends = ["builtin:untrusted-script"]\n[default]\non_error = "kill"\n')
     path = tmp_path / "handlers_kill.py"
-    path.write_text(f'from selftrace import Policy\np = Policy.load({str(tmp_path / "p.toml")!r})\n@p.on("mkdir")\ndef b(call): 1 // 0\n')
+    path.write_text(
+        f'from selftrace import Policy\np = Policy.load({str(tmp_path / "p.toml")!r})\n@p.on("mkdir")\ndef b(call): 1 // 0\n'
+    )
     result = selftrace.run(code="import os\ntry: os.mkdir('x')\nfinally: print('on')", policy=path)
     assert (result.reason, result.stdout) == ("signal", b"")
 
@@ -173,7 +182,8 @@ def test_kill_ends_the_whole_run(run_with: Runner) -> None:
 
 def test_proceed_twice_denies(run_with: Runner) -> None:
     result = run_with(
-        '@p.on("mkdir")\ndef twice(call):\n    call.proceed()\n    call.proceed()', "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)"
+        '@p.on("mkdir")\ndef twice(call):\n    call.proceed()\n    call.proceed()',
+        "import os\ntry: os.mkdir('x')\nexcept OSError as e: print(e.errno)",
     )
     assert result.check().stdout == b"1\n"
     assert "once" in result.events[0].note
@@ -208,8 +218,12 @@ def fd(call):
 def test_addresses(run_with: Runner) -> None:
     handlers = '@p.on("connect", addr="127.0.0.1:*")\ndef look(call):\n    call.log(f"{call.addr.host} {call.addr.port} {call.addr.family}")'
     handlers = handlers.replace("@p.on", "p = p.with_grants(connect=['127.0.0.1:9'])\n@p.on")
-    handlers = "del p\np = Policy.load('builtin:untrusted-script').with_grants(connect=['127.0.0.1:9'])\n" + handlers.split("\n", 1)[1]
-    result = run_with(handlers, "import socket\ns = socket.socket()\ntry: s.connect(('127.0.0.1', 9))\nexcept OSError as e: print(e.errno)")
+    handlers = (
+        "del p\np = Policy.load('builtin:untrusted-script').with_grants(connect=['127.0.0.1:9'])\n" + handlers.split("\n", 1)[1]
+    )
+    result = run_with(
+        handlers, "import socket\ns = socket.socket()\ntry: s.connect(('127.0.0.1', 9))\nexcept OSError as e: print(e.errno)"
+    )
     assert result.check().stdout == b"111\n"
     assert [event.note for event in result.events] == ["127.0.0.1 9 2"]
 
@@ -250,7 +264,10 @@ threads = [threading.Thread(target=f) for f in (resolve, resolve, resolve, resol
 
 def test_keyboard_interrupt_reaches_the_program(run_with: Runner) -> None:
     handlers = '@p.on("mkdir")\ndef slow(call):\n    raise KeyboardInterrupt'
-    result = run_with(handlers, "import os\ntry:\n    os.mkdir('x')\n    for _ in range(100): pass\nexcept (KeyboardInterrupt, InterruptedError): print('got it')")
+    result = run_with(
+        handlers,
+        "import os\ntry:\n    os.mkdir('x')\n    for _ in range(100): pass\nexcept (KeyboardInterrupt, InterruptedError): print('got it')",
+    )
     assert result.stdout == b"got it\n"
 
 

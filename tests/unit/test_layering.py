@@ -1,0 +1,125 @@
+"""Dependencies point one way, and commands import only what they need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import selftrace
+
+PACKAGE = Path(selftrace.__file__).parent
+LAYERS = {
+    "errors": 0,
+    "result": 1,
+    "calls": 1,
+    "policy": 2,
+    "kernel": 3,
+    "events": 3,
+    "tracee": 3,
+    "job": 3,
+    "backends": 4,
+    "monitor": 5,
+    "rundir": 1,
+    "session": 6,
+    "running": 7,
+    "doctor": 8,
+    "cli": 9,
+    "reports": 4,
+    "manual": 0,
+}
+"""Higher rooms may import lower ones, and themselves."""
+NEVER_IN_TRACEE = ("session", "backends", "reports", "logging", "psutil", "ptrace", "pyseccomp")
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+            if node.module == "selftrace":
+                found |= {f"selftrace.{alias.name}" for alias in node.names}
+    return found
+
+
+def room(name: str) -> str:
+    return name.split(".")[1] if name.startswith("selftrace.") else ""
+
+
+def test_dependencies_point_one_way() -> None:
+    wrong = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if here in ("__init__", "__main__"):
+            continue
+        for name in imports_of(path):
+            there = room(name)
+            if there in ("_native", "__version__", "") or there not in LAYERS:
+                continue
+            if LAYERS[there] > LAYERS[here]:
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert wrong == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent.name != "cli" and path.name != "__main__.py":
+            assert not any(room(name) == "cli" for name in imports_of(path)), path
+
+
+def test_what_runs_inside_the_tracee_imports_next_to_nothing() -> None:
+    for path in (PACKAGE / "tracee").rglob("*.py"):
+        for name in imports_of(path):
+            assert not name.startswith(NEVER_IN_TRACEE), (path, name)
+            assert not name.startswith("selftrace."), (path, name)
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import selftrace", "selftrace.session tomllib dataclasses psutil ptrace pyseccomp asyncio rich cffi selftrace._native"),
+        (
+            "from selftrace.cli.main import main; main(['run', '-c', '1'])",
+            "psutil ptrace pyseccomp asyncio rich logging subprocess",
+        ),
+        ("from selftrace.cli.main import main; main(['policy', 'list'])", "selftrace.session psutil asyncio selftrace._native"),
+    ],
+)
+def test_import_budget(code: str, absent: str) -> None:
+    program = f"import sys\n{code}\nprint([n for n in {absent.split()!r} if n in sys.modules])"
+    subprocess.run(
+        [sys.executable, "-c", "from selftrace.cli.main import main; main(['run', '-c', '1'])"], check=True
+    )  # fills the cache
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in selftrace.__all__:
+        assert getattr(selftrace, name).__doc__, name
+    with pytest.raises(AttributeError):
+        selftrace.nothing  # noqa: B018
+
+
+def test_elsewhere_it_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    import platform
+
+    from selftrace.kernel import features
+
+    features.probe.cache_clear()
+    for attribute, value in (
+        (("sys.platform"), "darwin"),
+        ("platform.machine", lambda: "aarch64"),
+        ("platform.release", lambda: "5.10.0"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(attribute, value)
+            with pytest.raises(selftrace.UnsupportedError) as info:
+                selftrace.run(code="1")
+            assert info.value.remedy
+    assert platform.machine()
