@@ -133,12 +133,13 @@ int st_net_refuses(struct st_call *call)
 {
     const struct st_plan *plan = st_state.plan;
     const struct st_addr_use *use = use_of(call);
-    if (!use || !(plan->flags & ST_PLAN_NET_CLOSED)) return 0;
+    if (!use || !(plan->flags & (ST_PLAN_NET_CLOSED | ST_PLAN_AUDIT))) return 0;
     call->rule_row = plan->net_row;
-    if (use->kind == ST_ADDR_SENDMMSG) return refuses_each(plan, call, use);
+    int closed = (plan->flags & ST_PLAN_NET_CLOSED) != 0;
+    if (use->kind == ST_ADDR_SENDMMSG) return closed ? refuses_each(plan, call, use) : 0;
     int r = st_address(call);
     if (r <= 0) return 0; /* no address, or one that the kernel cannot read either */
-    int error = refuses(plan, call, use);
+    int error = closed ? refuses(plan, call, use) : 0;
     if (!error) st_used(call, plan->net_row, call->address, (uint32_t)call->address_length);
     return error;
 }

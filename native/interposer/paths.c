@@ -157,7 +157,8 @@ static int64_t step(struct walk *walk, const uint8_t *name, uint32_t length, con
         walk->missing = 1;
         return 0;
     }
-    if (starts(walk->out, walk->length, "/proc/") && walk->link[0] != '/') return 0; /* pipe:[1], or a pid */
+    int own = starts(walk->link, (uint32_t)target, "self/");                                 /* /proc/mounts, /proc/net */
+    if (starts(walk->out, walk->length, "/proc/") && walk->link[0] != '/' && !own) return 0; /* pipe:[1], or a pid */
     walk->link[target] = 0;
     r = follow(walk, (uint32_t)target, rest);
     return r < 0 ? r : 1;
@@ -304,10 +305,17 @@ static uint32_t grants_of(const struct st_call *call, const struct st_path_use *
     return open_grants(use->follow == ST_FOLLOW_OPENAT2 ? *(const uint64_t *)call->small : call->args[use->flags]);
 }
 
-static int granted(const struct st_plan *plan, const struct st_path_use *use, uint32_t grants, const uint8_t *path, uint32_t length)
+/* Whether the call only looks at the object: what a directory above a grant is good for. */
+static int looks(const struct st_call *call, const struct st_path_use *use)
+{
+    if (use->grant != ST_GRANT_OPEN) return 1;
+    return use->follow == ST_FOLLOW_OPEN && use->flags >= 0 && (call->args[use->flags] & 0x200000 /* O_PATH */);
+}
+
+static int granted(const struct st_plan *plan, int looks, uint32_t grants, const uint8_t *path, uint32_t length)
 {
     if ((grants & ST_GRANT_READ) && !listed(plan->fs_read, path, length, NULL) && !listed(plan->fs_exec, path, length, NULL)) {
-        if (use->grant == ST_GRANT_OPEN || (!above(plan->fs_read, path, length) && !above(plan->fs_write, path, length))) return 0;
+        if (!looks || (!above(plan->fs_read, path, length) && !above(plan->fs_write, path, length))) return 0;
     }
     if ((grants & ST_GRANT_WRITE) && !listed(plan->fs_write, path, length, NULL)) return 0;
     if ((grants & ST_GRANT_EXEC) && !listed(plan->fs_exec, path, length, NULL)) return 0;
@@ -319,7 +327,7 @@ int st_fs_refuses(struct st_call *call)
 {
     const struct st_plan *plan = st_state.plan;
     const struct st_call_entry *entry = ST_PLAN_AT(struct st_call_entry, plan->calls) + call->sysno;
-    if (!(plan->flags & ST_PLAN_FS_CLOSED) && !plan->fs_deny.count) return 0;
+    if (!(plan->flags & (ST_PLAN_FS_CLOSED | ST_PLAN_AUDIT)) && !plan->fs_deny.count) return 0;
     for (uint32_t which = 0; which < entry->paths.count && which < 2; which++) {
         const struct st_path_use *use = ST_PLAN_AT(struct st_path_use, plan->paths) + entry->paths.first + which;
         int r = st_resolve(call, which);
@@ -330,7 +338,7 @@ int st_fs_refuses(struct st_call *call)
         uint32_t length = (uint32_t)call->resolved_length[which];
         call->grants[which] = grants_of(call, use);
         if (listed(plan->fs_deny, path, length, &call->rule_row)) return ST_EACCES;
-        if ((plan->flags & ST_PLAN_FS_CLOSED) && !granted(plan, use, call->grants[which], path, length)) {
+        if ((plan->flags & ST_PLAN_FS_CLOSED) && !granted(plan, looks(call, use), call->grants[which], path, length)) {
             call->quiet = listed(plan->fs_quiet, path, length, NULL) != 0;
             return ST_EACCES;
         }

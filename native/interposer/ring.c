@@ -35,10 +35,12 @@ static uint32_t checksum(const struct st_ring_record *record)
     return sum;
 }
 
-/* The path as it was resolved, or as it was given where nothing asked for more. */
+/* The path as it was given. A refused one as it was resolved, where only a descriptor or the directory says what it is
+ * relative to. */
 static uint16_t put_path(struct st_ring_record *record, uint32_t *used, const struct st_call *call, int which)
 {
-    if (call->resolved_length[which] > 0 && call->path_length[which] <= 0)
+    int relative = call->path_length[which] <= 0 || call->path[which][0] != '/';
+    if (relative && record->kind != ST_RECORD_USE && call->resolved_length[which] > 0)
         return put_text(record, used, call->resolved[which], (uint32_t)call->resolved_length[which]);
     if (call->path_length[which] <= 0) return 0;
     return put_text(record, used, call->path[which], (uint32_t)call->path_length[which]);

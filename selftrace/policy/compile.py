@@ -569,6 +569,9 @@ class _Compiler:
         self.net()
         self.rules()
         self.fs()
+        if model.mode == "audit":  # everything is counted, whatever the policy speaks of
+            uses = {"path_uses": capabilities.path_uses(self.table), "addr_uses": capabilities.addr_uses(self.table)}
+            self.native = dataclasses.replace(self.native, **uses)
         limits = self.limits()
         spec = self.filter_spec()
         scopes = self._scopes()

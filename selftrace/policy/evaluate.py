@@ -136,7 +136,10 @@ class _Evaluation:
     def _granted(self, use: PathUse, grant: str, path: bytes) -> bool:
         native = self.plan.native
         if grant == "read":
-            looking = use.grant != "open" and (_above(native.fs_read, path) or _above(native.fs_write, path))
+            only_looks = use.grant != "open" or bool(
+                use.flags >= 0 and use.follow != "openat2" and self.args[use.flags] & _O_PATH
+            )
+            looking = only_looks and (_above(native.fs_read, path) or _above(native.fs_write, path))
             return looking or _listed((*native.fs_read, *native.fs_exec), path)
         return _listed(native.fs_write if grant == "write" else native.fs_exec, path)
 

@@ -28,6 +28,15 @@ _PROBES = (
     "/proc/sys/kernel/**",
     "/var/run/nscd/**",
     "/run/nscd/**",
+    "/run",
+    "/run/systemd",
+    "/run/systemd/userdb/**",
+    "/usr/lib/userdb/**",
+    "/etc/userdb/**",
+    "/run/host/**",
+    "/etc/inputrc",
+    "/selinux",
+    "/sys/fs/selinux",
 )
 
 
