@@ -178,17 +178,21 @@ static void vfork_child(struct st_block *block, const struct st_record *record)
     block->tid = (int32_t)ST_SYS(__NR_gettid);
 }
 
-static void vfork_parent(struct st_block *block, struct st_record *record)
+/* The parent is back: the child's calls have used the record, its own is put back. Returns 1 if that was the case. */
+static int vfork_parent(struct st_block *block, struct st_record *record)
 {
-    if (!block->vforks) return;
+    if (!block->vforks) return 0;
     struct st_vfork *saved = &block->vfork[block->vforks - 1];
-    if (saved->tid != (int32_t)ST_SYS(__NR_gettid)) return;
+    if (saved->tid != (int32_t)ST_SYS(__NR_gettid)) return 0;
     block->vforks--;
+    uint64_t result = record->result;
     *record = saved->record;
+    record->result = result;
     block->sighand = saved->sighand;
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
     block->tid = saved->tid;
+    return 1;
 }
 
 /* The only thread of a new process: the others' blocks are free, and no lock is held by anybody. */
@@ -226,7 +230,6 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
-    if (result && shared) vfork_parent(block, record);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
@@ -246,7 +249,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
-    if (is_fork(record->sysno)) {
+    if (vfork_parent(block, record) || is_fork(record->sysno)) {
         fork_post(block, uc, record);
         return;
     }

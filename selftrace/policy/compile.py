@@ -570,8 +570,8 @@ class _Compiler:
         self.rules()
         self.fs()
         if model.mode == "audit":  # everything is counted, whatever the policy speaks of
-            uses = {"path_uses": capabilities.path_uses(self.table), "addr_uses": capabilities.addr_uses(self.table)}
-            self.native = dataclasses.replace(self.native, **uses)
+            paths, addresses = capabilities.path_uses(self.table), capabilities.addr_uses(self.table)
+            self.native = dataclasses.replace(self.native, path_uses=paths, addr_uses=addresses)
         limits = self.limits()
         spec = self.filter_spec()
         scopes = self._scopes()
