@@ -62,11 +62,16 @@ def make_job(
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """Where a Python keeps its files. Paths are absolute and resolved, without duplicates."""
+    """Where a Python keeps its files. Paths are absolute and resolved, without duplicates.
+
+    added: directories outside that .pth files put on sys.path (editable installs). They are no part of the installation,
+    and a run may not read them; but each import looks into them.
+    """
 
     prefixes: tuple[str, ...]
     site: tuple[str, ...]
     version: tuple[int, int]
+    added: tuple[str, ...] = ()
 
 
 def _unique(paths: Sequence[str]) -> tuple[str, ...]:
@@ -106,8 +111,25 @@ def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int
             found.append(f"/etc/{name}")  # Debian's sitecustomize
         else:
             found.append(prefix)
-    existing = [path for path in _unique(found) if os.path.exists(path)]
-    return Interpreter(tuple(existing), tuple(p for p in _unique(places) if os.path.isdir(p)), version)
+    existing = tuple(path for path in _unique(found) if os.path.exists(path))
+    site = tuple(path for path in _unique(places) if os.path.isdir(path))
+    return Interpreter(existing, site, version, _added(site))
+
+
+def _added(site: Sequence[str]) -> tuple[str, ...]:
+    """The paths that the .pth files of site directories name."""
+    found = []
+    for directory in site:
+        for name in os.listdir(directory):
+            if not name.endswith(".pth"):
+                continue
+            try:
+                with open(os.path.join(directory, name), encoding="utf-8", errors="surrogateescape") as file:
+                    lines = [line.strip() for line in file]
+            except OSError:
+                continue
+            found += [line for line in lines if line.startswith("/")]
+    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=8)

@@ -82,8 +82,15 @@ def make_context(job: Job, tmp: str, cwd: str, installation: Installation) -> Co
         tmp=tmp,
         cwd=cwd,
         python=installation.prefixes,
-        site=(*installation.site, os.path.join(_PACKAGE, "tracee")),
+        site=(*installation.site, *_own_directories(installation)),
     )
+
+
+def _own_directories(installation: Installation) -> tuple[str, ...]:
+    """Where our own package lies, if that is no site directory: of an editable install its finder lists the checkout."""
+    if any(_PACKAGE.startswith(f"{path}/") for path in installation.site):
+        return ()
+    return (_PACKAGE, os.path.dirname(_PACKAGE))
 
 
 def make_plan(policy: Policy, context: Context) -> Plan:
@@ -130,7 +137,7 @@ class Session:
         self._truncated: list[str] = []
         libraries = (*installation.prefixes, *installation.site)
         hook = os.path.join(_PACKAGE, "tracee", "hook.py")
-        self._reports = Interpreter(plan, cwd, libraries, hook)
+        self._reports = Interpreter(plan, cwd, libraries, hook, installation.added)
 
     def cancel(self) -> None:
         """Ends the run; `run` then raises Cancelled."""

@@ -36,13 +36,15 @@ def frames_of(stack: bytes, hidden: str) -> tuple[Frame, ...]:
 class Interpreter:
     """Makes Violations and Events of a run's records, and remembers what was used.
 
-    libraries: directories whose frames are not the script's own. cwd: what relative paths are relative to.
+    libraries: directories whose frames are not the script's own. cwd: what relative paths are relative to. unlisted:
+    paths that the interpreter itself looks into: refused, but not worth a line.
     """
 
     plan: Plan
     cwd: str
     libraries: Sequence[str] = ()
     hook: str = ""
+    unlisted: Sequence[str] = ()
     limit: int = 1000
     """Different violations that are kept; the others are counted."""
     violations: dict[tuple[object, ...], Violation] = field(default_factory=dict)
@@ -146,6 +148,8 @@ class Interpreter:
             return None
         row = self._row(record)
         path = self._path(record)
+        if path in self.unlisted and row.gate == "fs":
+            return None
         call = table(self.plan.features.arch).by_number.get(record.sysno)
         violation = Violation(
             call=call.name if call else f"syscall_{record.sysno:#x}",

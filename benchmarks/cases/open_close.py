@@ -1,0 +1,50 @@
+"""open and close of /dev/null: path rules, a Python handler behind a native path filter, and sandlock where installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from typing import Any
+
+from selftrace import Policy
+
+NAME, UNIT, COUNT = "open+close", "ns", 50_000
+HANDLER = """
+from selftrace import Policy
+p = Policy.parse('''policy = 1
+[default]
+action = "allow"
+''')
+@p.on("openat", path="{path}")
+def pass_it(call):
+    return None
+"""
+SANDLOCK = """
+import ctypes, sys
+from sandlock import Sandbox, Policy
+"""
+
+
+def measure(tools: Any) -> dict[str, float]:
+    """none: the loop in Python's process, uninterposed."""
+    matching = tools.handlers("open_handler", HANDLER.format(path="/dev/null"))
+    other = tools.handlers("other_handler", HANDLER.format(path="/dev/zero"))
+    floor = Policy.builtin("no-network")
+    found = {
+        "none": tools.in_python("open", COUNT, floor, backend="none"),
+        "floor only (not trapped)": tools.in_python("open", COUNT, floor),
+        "trap + native path rules": tools.in_python("open", COUNT, Policy.builtin("untrusted-script")),
+        "trap + handler whose path filter does not match": tools.in_python("open", COUNT, other),
+        "trap + Python handler": tools.in_python("open", COUNT // 5, matching),
+        "C, alone": tools.in_c("plain", "open", COUNT),
+        "C, user notification, same core": tools.in_c("notify", "open", COUNT // 10),
+        "C, ptrace RET_TRACE, same core": tools.in_c("ptrace", "open", COUNT // 10),
+    }
+    if importlib.util.find_spec("sandlock") is not None:
+        program = str(tools.directory.parent)
+        script = f"{__file__.rsplit('/', 1)[0]}/../sandlock_open.py"
+        output = subprocess.run([sys.executable, script, str(tools.loop), program], capture_output=True, text=True, check=False)
+        if output.returncode == 0:
+            found["sandlock, Python handler"] = float(output.stdout.split()[-1])
+    return found
