@@ -41,7 +41,7 @@ struct st_ring_header {
     uint64_t reserved; /* records ever reserved by writers */
     uint64_t consumed; /* records ever read by the reader */
     uint64_t dropped;  /* records lost because the ring was full */
-    uint32_t tasks;    /* forks and threads alive, counted over the tree (advisory) */
+    int32_t tasks;     /* forks and threads alive, counted over the tree (advisory); may be off by those under way */
     uint32_t armed;    /* 1 once a tracee has armed itself, 2 once its handlers are loaded too: before that, nothing of the script ran */
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[256];

@@ -226,6 +226,7 @@ int memcmp(const void *a, const void *b, size_t size);
 struct st_block *st_block_of(struct st_context *uc);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
+void st_task_ends(void);
 void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call);
 void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
 void st_child(struct st_block *block, struct st_context *uc);

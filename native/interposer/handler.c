@@ -7,6 +7,9 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
         st_report(call, ST_RECORD_NOTE, call->rule_row, -ST_ENOSYS, note, sizeof note - 1);
         uc->regs.rax = (uint64_t)-ST_ENOSYS;
+    } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
+        st_task_ends();
+        st_pass(block, uc);
     } else if (st_emulate(block, uc, call)) {
         return;
     } else if (call->delay_exit_us || call->signal) {

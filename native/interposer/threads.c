@@ -98,16 +98,29 @@ static uint64_t clone_flags(struct st_call *call)
     return flags;
 }
 
-/* The number of tasks in the tree, as the monitor counted it last and with what was made since. Returns 1 if one more is
- * too many. Advisory: the kernel counts by uid, and only root's runs have one of their own. */
+/* The number of tasks in the tree, as the monitor counted it last and with what was made since. Processes
+ * that were killed since are still in it, so at the limit the monitor's next look is waited for. Returns 1 if one more is too many. Advisory: the
+ * kernel counts by uid, and only root's runs have one of their own. */
 static int too_many_tasks(struct st_call *call)
 {
     struct st_ring_header *ring = st_state.ring;
     uint32_t limit = st_state.plan->tasks;
-    if (!limit || !ring || __atomic_add_fetch(&ring->tasks, 1, __ATOMIC_RELAXED) <= limit) return 0;
-    __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
+    int64_t pause[2] = {0, 2000000};
+    if (!limit || !ring) return 0;
+    for (int tries = 0; tries < 50; tries++) {
+        if (__atomic_add_fetch(&ring->tasks, 1, __ATOMIC_RELAXED) <= (int32_t)limit) return 0;
+        __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
+        ST_SYS(__NR_nanosleep, pause, 0);
+    }
     st_report(call, ST_RECORD_VIOLATION, st_state.plan->tasks_row, -ST_EAGAIN, NULL, 0);
     return 1;
+}
+
+/* A thread or process is about to end. */
+void st_task_ends(void)
+{
+    struct st_ring_header *ring = st_state.ring;
+    if (ring && st_state.plan->tasks) __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
 }
 
 /* A child that shares memory but not the parent's suspension: it gets a block of its own, and no signal until it has it.

@@ -54,7 +54,7 @@ static const char *look(const struct config *config, struct tree *tree, struct o
     if (memory > outcome->peak_memory) outcome->peak_memory = memory;
     if (tree->cpu_us > outcome->cpu_us) outcome->cpu_us = tree->cpu_us;
     if (tree->tasks > outcome->peak_tasks) outcome->peak_tasks = tree->tasks;
-    if (ring) __atomic_store_n(&ring->tasks, (uint32_t)tree->tasks, __ATOMIC_RELAXED);
+    if (ring) __atomic_store_n(&ring->tasks, (int32_t)tree->tasks, __ATOMIC_RELAXED);
     if (config->memory && memory > config->memory) return "memory";
     if (config->cpu_ms && tree->cpu_us / 1000 >= config->cpu_ms) return "cpu";
     if (config->tasks && tree->tasks > config->tasks) return "tasks";

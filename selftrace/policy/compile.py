@@ -540,6 +540,14 @@ class _Compiler:
                 self.fail(row.where, f'require = "{self.model.require}", but {row.id} ({row.subject}) is {row.enforcement}{why}')
             raise PolicyError(self.problems)
 
+    def counted(self) -> int:
+        """The number of tasks that the interposer has to count to; 0: the kernel does, or there is no limit."""
+        return 0 if self.features.root else self.model.limits.tasks or 0
+
+    def tasks_row(self) -> int:
+        """The row of the limit; 0 if there is none."""
+        return next((index for index, row in enumerate(self.rows) if row.id == "limits.tasks"), 0)
+
     def filter_spec(self) -> FilterSpec:
         model = self.model
         unknown_errno = model.calls.unknown if model.calls is not None else ENOSYS
@@ -547,6 +555,9 @@ class _Compiler:
         self.native = dataclasses.replace(self.native, unknown_errno=unknown_errno, unknown_row=row)
         default = Decision("allow")
         rules = list(self.filter)
+        if self.counted():  # who ends is counted too
+            ends = tuple(self.number(name) for name in ("exit", "exit_group"))
+            rules.insert(0, FilterRule(ends, (), Decision("trap", 0, self.tasks_row())))
         seen: set[tuple[int, tuple[Condition, ...]]] = set()
         for sysno, conditions, trap_row in self.trapped:
             if (sysno, conditions) not in seen:
@@ -583,15 +594,14 @@ class _Compiler:
         landlock = landlock_tier.specification(
             fs, self.native.net_connect if closed else None, self.native.net_bind if closed else None, scopes
         )
-        counted = limits.tasks if limits.tasks and not self.features.root else 0
         native = dataclasses.replace(
             self.native,
             audit=model.mode == "audit",
             kill_on_error=model.default.on_error == "kill",
             calls={sysno: tuple(gates) for sysno, gates in self.gates.items()},
             rules=tuple(self.native_rules),
-            tasks=counted or 0,
-            tasks_row=next((i for i, row in enumerate(self.rows) if row.id == "limits.tasks"), 0),
+            tasks=self.counted(),
+            tasks_row=self.tasks_row(),
         )
         return Plan(
             name=model.name,

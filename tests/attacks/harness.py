@@ -69,12 +69,13 @@ def attack(
     abi: int | None = None,
     backend: str = "trap",
     identity: bool = True,
+    landlock: bool = True,
     timeout_s: float = 30,
     args: tuple[str, ...] = (),
     allow_degraded: tuple[str, ...] = (),
 ) -> Result:
     """The attack's Result. off: rows whose floors are taken away. abi: Landlock masked to this version.
-    identity False: root's rights are kept, so that what remains is the rule itself."""
+    landlock False: no rule set at all. identity False: root's rights are kept, so that what remains is the rule itself."""
     chosen = policy if isinstance(policy, Policy) else Policy.load(policy)
     chosen = chosen.with_grants(limits={"wall_seconds": timeout_s}, allow_degraded=allow_degraded)
     job = Job("code", f"{PRELUDE}\n{code}", (route, str(GATE_CALL), *args), sys.executable)
@@ -89,6 +90,8 @@ def attack(
         plan = without(plan, row_id)
     if off_call is not None:
         plan = without_call(plan, off_call)
+    if not landlock:
+        plan = dataclasses.replace(plan, landlock=None)
     if not identity:
         plan = dataclasses.replace(plan, drop_identity=False)
     run.use_plan(plan)

@@ -116,7 +116,7 @@ def test_another_process_environment_is_open_without_the_floor() -> None:
     pid = os.getpid()
     code = f"fd = call(2, b'/proc/{pid}/environ', 0); breach(fd >= 0 and os.read(fd, 10))"
     assert not breached(attack(code, route="gate"))
-    assert breached(attack(code, route="gate", off="fs.default", identity=False))
+    assert breached(attack(code, route="gate", landlock=False, identity=False))
 
 
 @pytest.mark.parametrize("route", ["libc", "gate"])

@@ -402,7 +402,8 @@ void probe_threads(void)
     long sum = 0;
     for (int round = 0; round < 25; round++) {
         pthread_t threads[8];
-        for (long n = 0; n < 8; n++) pthread_create(&threads[n], NULL, thread_body, (void *)n);
+        for (long n = 0; n < 8; n++)
+            if (pthread_create(&threads[n], NULL, thread_body, (void *)n)) return;
         for (int n = 0; n < 8; n++) {
             void *result;
             pthread_join(threads[n], &result);

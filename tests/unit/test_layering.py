@@ -90,7 +90,8 @@ def test_what_runs_inside_the_tracee_imports_next_to_nothing() -> None:
         ("from selftrace.cli.main import main; main(['policy', 'list'])", "selftrace.session psutil asyncio selftrace._native"),
     ],
 )
-def test_import_budget(code: str, absent: str) -> None:
+def test_import_budget(code: str, absent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     program = f"import sys\n{code}\nprint([n for n in {absent.split()!r} if n in sys.modules])"
     subprocess.run(
         [sys.executable, "-c", "from selftrace.cli.main import main; main(['run', '-c', '1'])"], check=True
