@@ -107,6 +107,21 @@ def test_a_changed_path_is_judged_again(run_with: Runner) -> None:
     assert result.check().stdout == b"13\n"
 
 
+def test_every_way_to_make_a_policy_works_inside_too(tmp_path: Path) -> None:
+    """What the class offers in the launcher, its stand-in in the tracee offers as well."""
+    from selftrace.tracee import collector
+
+    public = {name for name in vars(Policy) if not name.startswith("_")} - {"name", "model"}
+    assert public <= set(vars(collector.Policy))
+    path = tmp_path / "parsed_handlers.py"
+    path.write_text(
+        "from selftrace import Policy\np = Policy.parse('policy = 1\\n[default]\\naction = \"allow\"').with_grants(audit=False)\n"
+        "@p.on('mkdir')\ndef no(call): raise PermissionError\n"
+    )
+    result = selftrace.run(code="import os\ntry: os.mkdir('x')\nexcept PermissionError: print('no')", policy=path)
+    assert result.check().stdout == b"no\n"
+
+
 def test_counting(run_with: Runner) -> None:
     result = run_with(
         '@p.on("openat", path="/**/f*", when="3+")\ndef full(call):\n    raise OSError(errno.ENOSPC)',
