@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from selftrace import rundir
+from selftrace import plans, rundir
 from selftrace.backends import none, trap
 from selftrace.errors import SelftraceError, UnsupportedError
 from selftrace.events.interpret import Interpreter
@@ -24,7 +24,6 @@ from selftrace.kernel.identity import Identity, choose
 from selftrace.kernel.limits import rlimits
 from selftrace.monitor import Monitor, MonitorConfig
 from selftrace.policy.api import Policy
-from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.patterns import fixed_prefix
 from selftrace.policy.plan import Plan
 from selftrace.policy.variables import Context
@@ -93,11 +92,6 @@ def _own_directories(installation: Installation) -> tuple[str, ...]:
     return (_PACKAGE, os.path.dirname(_PACKAGE))
 
 
-def make_plan(policy: Policy, context: Context) -> Plan:
-    """The policy, compiled for this kernel. Raises PolicyError, UnsupportedError."""
-    return compile_plan(policy.model(context), kernel_features.probe())
-
-
 def _environment(directory: str, env: Mapping[str, str]) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     own = {"PATH": _PATH, "HOME": directory, "TMPDIR": directory}
@@ -127,8 +121,11 @@ def _identity(plan: Plan, job: Job, installation: Installation, directory: str) 
 class Session:
     """A run of a job under a plan. `run` once; `cancel` from any thread."""
 
-    def __init__(self, plan: Plan, job: Job, options: Options, *, directory: str, cwd: str, installation: Installation) -> None:
-        self.plan, self.job, self.options = plan, job, options
+    def __init__(
+        self, prepared: plans.Prepared, job: Job, options: Options, *, directory: str, cwd: str, installation: Installation
+    ) -> None:
+        self.prepared, self.job, self.options = prepared, job, options
+        self.plan = plan = prepared.plan
         self.directory, self.cwd, self.installation = directory, cwd, installation
         self.notes: list[str] = list(plan.degraded)
         self._monitor: Monitor | None = None
@@ -192,7 +189,7 @@ class Session:
         if self.options.backend == "none":
             launch = none.prepare(self.job, env)
         else:
-            launch = trap.prepare(self.plan, self.job, ring.fd, env)
+            launch = trap.prepare(self.plan, self.job, ring.fd, env, self.prepared.table)
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -425,17 +422,21 @@ class Run:
                 from selftrace.policy.variables import escape
 
                 policy = policy.with_grants(read=[f"{escape(cwd)}/**"], write=[f"{escape(cwd)}/**"])
-            self.plan = make_plan(policy, make_context(job, self.directory, cwd, self.installation))
+            self.prepared = plans.prepare(policy, make_context(job, self.directory, cwd, self.installation))
         except BaseException:
             rundir.remove(self.directory)
             raise
-        self.session = Session(self.plan, job, options, directory=self.directory, cwd=cwd, installation=self.installation)
+        self.plan = self.prepared.plan
+        self.session = Session(self.prepared, job, options, directory=self.directory, cwd=cwd, installation=self.installation)
 
     def use_plan(self, plan: Plan) -> None:
         """Runs under another plan than the policy's: for tests that take one floor away."""
         self.plan = plan
         old = self.session
-        self.session = Session(plan, old.job, old.options, directory=self.directory, cwd=old.cwd, installation=self.installation)
+        prepared = plans.Prepared(plan, trap.encoded(plan))
+        self.session = Session(
+            prepared, old.job, old.options, directory=self.directory, cwd=old.cwd, installation=self.installation
+        )
 
     def __enter__(self) -> Session:
         return self.session

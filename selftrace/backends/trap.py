@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from selftrace.backends.base import Launch, words
-from selftrace.calls import table
+from selftrace.calls import table as calls_table
 from selftrace.errors import BuildError
 from selftrace.job import Job
 from selftrace.kernel import landlock
@@ -43,7 +43,8 @@ def sealed(name: str, data: bytes) -> int:
     return fd
 
 
-def _encoded(plan: Plan) -> bytes:
+def encoded(plan: Plan) -> bytes:
+    """The plan as the interposer's table, filters included."""
     from selftrace._native import lib
 
     gate = Gate(lib.ST_GATE_LO, lib.ST_GATE_HI, lib.ST_GATE_MASK, lib.ST_GATE_VALUE)
@@ -53,7 +54,7 @@ def _encoded(plan: Plan) -> bytes:
 
 def _shapes(plan: Plan) -> dict[int, tuple[str, tuple[tuple[str, str, int], ...]]]:
     """Names and roles of the arguments of the calls that have handlers: what hook.py decodes by."""
-    by_number = table(plan.features.arch).by_number
+    by_number = calls_table(plan.features.arch).by_number
     sysnos = {sysno for rule in plan.native.rules if rule.handler >= 0 for sysno in rule.sysnos}
     calls = [by_number[sysno] for sysno in sorted(sysnos)]
     return {call.sysno: (call.name, tuple((a.name, a.role, a.width) for a in call.args)) for call in calls}
@@ -80,10 +81,11 @@ def _specification(plan: Plan, *, landlocked: bool) -> bytes:
     )
 
 
-def prepare(plan: Plan, job: Job, ring_fd: int, env: dict[str, str]) -> Launch:
+def prepare(plan: Plan, job: Job, ring_fd: int, env: dict[str, str], table: bytes | None = None) -> Launch:
     """The start of a script under `plan`.
 
-    ring_fd: the shared ring; stays the caller's. env: the tracee's environment.
+    ring_fd: the shared ring; stays the caller's. env: the tracee's environment. table: `encoded(plan)`, if it is there
+    already.
     Raises BuildError without the native part; OSError if the kernel refuses the rule set.
     """
     owned: list[int] = []
@@ -97,7 +99,7 @@ def prepare(plan: Plan, job: Job, ring_fd: int, env: dict[str, str]) -> Launch:
             fds[RULESET_FD] = ruleset
         for target, name, data in (
             (SPEC_FD, "selftrace-spec", _specification(plan, landlocked=ruleset >= 0)),
-            (PLAN_FD, "selftrace-plan", _encoded(plan)),
+            (PLAN_FD, "selftrace-plan", table if table is not None else encoded(plan)),
         ):
             owned.append(sealed(name, data))
             fds[target] = owned[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -229,6 +229,20 @@ class Policy:
         other._audit = self._audit if audit is None else audit
         other._degraded = self._degraded | frozenset(allow_degraded)
         return other
+
+    def fingerprint(self) -> Hashable:
+        """What tells two policies apart, but for the content of their files."""
+        return (
+            self._source,
+            self._text,
+            tuple(sorted(self._vars.items())),
+            tuple(self._handlers),
+            tuple(self._files),
+            tuple(sorted(self._grants.items())),
+            tuple(sorted(self._limits.items())),
+            self._audit,
+            self._degraded,
+        )
 
     def model(self, context: Context) -> PolicyModel:
         """Reads, merges and substitutes. Raises PolicyError with every mistake."""

@@ -24,6 +24,7 @@ LAYERS = {
     "backends": 4,
     "monitor": 5,
     "rundir": 1,
+    "plans": 5,
     "session": 6,
     "running": 7,
     "doctor": 8,
