@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 
+from selftrace.calls import linux
 from selftrace.calls.flags import flag_names
 from selftrace.calls.names import signal_name
 from selftrace.calls.table import Arg, Call, Table
@@ -35,13 +35,15 @@ def quote(data: bytes) -> str:
 def format_sockaddr(raw: bytes) -> str:
     """A socket address as strace prints it."""
     family = int.from_bytes(raw[:2], sys.byteorder)
-    if family == socket.AF_INET and len(raw) >= 8:
-        port, host = int.from_bytes(raw[2:4], "big"), socket.inet_ntop(socket.AF_INET, raw[4:8])
+    if family == linux.AF_INET and len(raw) >= 8:
+        port, host = int.from_bytes(raw[2:4], "big"), ".".join(map(str, raw[4:8]))
         return f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("{host}")}}'
-    if family == socket.AF_INET6 and len(raw) >= 24:
-        port, host = int.from_bytes(raw[2:4], "big"), socket.inet_ntop(socket.AF_INET6, raw[8:24])
+    if family == linux.AF_INET6 and len(raw) >= 24:
+        from ipaddress import IPv6Address
+
+        port, host = int.from_bytes(raw[2:4], "big"), str(IPv6Address(raw[8:24]))
         return f'{{sa_family=AF_INET6, sin6_port=htons({port}), inet_pton(AF_INET6, "{host}")}}'
-    if family == socket.AF_UNIX:
+    if family == linux.AF_UNIX:
         path = raw[2:]
         name = "@" + os.fsdecode(path[1:]) if path[:1] == b"\0" else os.fsdecode(path.split(b"\0", 1)[0])
         return f'{{sa_family=AF_UNIX, sun_path="{name}"}}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import signal
 from collections.abc import Iterable
@@ -14,6 +13,8 @@ _SIGNAL_ALIASES = {"SIGIOT", "SIGCLD", "SIGPOLL"}
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """'; did you mean "x"?' for the known word that is most like it, or nothing."""
+    import difflib
+
     found = difflib.get_close_matches(word, list(known), 1, 0.6)
     return f'; did you mean "{found[0]}"?' if found else ""
 

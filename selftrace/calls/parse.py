@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-import socket
 import struct
 from dataclasses import dataclass, field
 
+from selftrace.calls import linux
 from selftrace.calls.flags import flag_value
 from selftrace.calls.names import nearest
 from selftrace.calls.table import Call, Table
@@ -31,14 +30,16 @@ class ParsedCall:
 def parse_address(text: str) -> bytes:
     """A sockaddr of "1.2.3.4:80", "[::1]:80" or "unix:/path". Raises ValueError."""
     if text.startswith("unix:"):
-        return struct.pack("=H", socket.AF_UNIX) + os.fsencode(text[5:]) + b"\0"
+        return struct.pack("=H", linux.AF_UNIX) + os.fsencode(text[5:]) + b"\0"
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f'"{text}" is no address: write "127.0.0.1:80", "[::1]:80" or "unix:/path"')
+    import ipaddress
+
     address = ipaddress.ip_address(host.strip("[]"))
     if address.version == 4:
-        return struct.pack("=H", socket.AF_INET) + struct.pack(">H", int(port)) + address.packed + bytes(8)
-    return struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", int(port), 0) + address.packed + bytes(4)
+        return struct.pack("=H", linux.AF_INET) + struct.pack(">H", int(port)) + address.packed + bytes(8)
+    return struct.pack("=H", linux.AF_INET6) + struct.pack(">HI", int(port), 0) + address.packed + bytes(4)
 
 
 def _words(text: str) -> list[tuple[bool, str]]:

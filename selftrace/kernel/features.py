@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from functools import lru_cache
 
@@ -17,7 +16,7 @@ _GET_ACTION_AVAIL = 2
 
 def kernel_version() -> tuple[int, int]:
     """(major, minor) of the running kernel; (0, 0) if it cannot be read."""
-    words = platform.release().split(".")
+    words = os.uname().release.split(".")
     try:
         return int(words[0]), int("".join(c for c in words[1] if c.isdigit()))
     except (IndexError, ValueError):
@@ -29,10 +28,10 @@ def require_platform() -> None:
     remedy = "explain, check and report work here; run needs Linux on x86-64 with kernel 5.15 or newer"
     if sys.platform != "linux":
         raise UnsupportedError(f"{sys.platform} is not supported", remedy)
-    if platform.machine() != "x86_64":
-        raise UnsupportedError(f"{platform.machine()} is not supported", remedy)
+    if os.uname().machine != "x86_64":
+        raise UnsupportedError(f"{os.uname().machine} is not supported", remedy)
     if kernel_version() < OLDEST_KERNEL:
-        raise UnsupportedError(f"kernel {platform.release()} is too old", remedy)
+        raise UnsupportedError(f"kernel {os.uname().release} is too old", remedy)
 
 
 def _has_trap() -> bool:
@@ -75,7 +74,7 @@ def probe() -> Features:
         mseal=_has_mseal(),
         libseccomp=_has_libseccomp(),
         root=os.geteuid() == 0,
-        arch=platform.machine(),
+        arch=os.uname().machine,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import socket
+from typing import TYPE_CHECKING
 
+from selftrace.calls import linux
 from selftrace.policy.plan import AddrPattern
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
 
 _ANY_PORT = (0, 65535)
 
@@ -24,13 +27,17 @@ def _ports(text: str, whole: str) -> tuple[int, int]:
 
 def _resolved(host: str, whole: str) -> list[str]:
     try:
+        import socket
+
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise ValueError(f'"{whole}": {host} cannot be resolved now ({error})') from None
     return sorted({str(answer[4][0]).split("%")[0] for answer in answers})
 
 
-def _networks(host: str, whole: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def _networks(host: str, whole: str) -> list[IPv4Network | IPv6Network]:
+    import ipaddress
+
     if host in ("*", ""):
         return [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]
     try:
@@ -75,11 +82,11 @@ def address_matches(pattern: AddrPattern, raw: bytes, protocol: str = "tcp") -> 
     family = int.from_bytes(raw[:2], "little")
     if pattern.family == "unix":
         path = raw[2:].split(b"\0", 1)[0]
-        return family == socket.AF_UNIX and bool(path) and matches(PathPattern("glob", pattern.address), path)
-    host = raw[4:8] if family == socket.AF_INET else raw[8:24]
-    if family == socket.AF_INET6 and host[:12] == bytes(10) + b"\xff\xff" and pattern.family == "inet":
-        family, host = socket.AF_INET, host[12:]
-    if family != (socket.AF_INET if pattern.family == "inet" else socket.AF_INET6):
+        return family == linux.AF_UNIX and bool(path) and matches(PathPattern("glob", pattern.address), path)
+    host = raw[4:8] if family == linux.AF_INET else raw[8:24]
+    if family == linux.AF_INET6 and host[:12] == bytes(10) + b"\xff\xff" and pattern.family == "inet":
+        family, host = linux.AF_INET, host[12:]
+    if family != (linux.AF_INET if pattern.family == "inet" else linux.AF_INET6):
         return False
     if pattern.protocol not in ("any", protocol):
         return False

@@ -3,15 +3,13 @@ SCTP, fast open and binding by listen() pass it, so families, types, protocols a
 
 from __future__ import annotations
 
-import socket
-
-from selftrace.calls import Table
+from selftrace.calls import Table, linux
 from selftrace.policy.plan import AddrPattern, CallGate, Condition, Decision, FilterRule
 
 EACCES = 13
 _TYPE_BITS = 15
 _FAST_OPEN = 0x20000000
-_NSCD_PROBE = socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+_NSCD_PROBE = linux.SOCK_STREAM | linux.SOCK_CLOEXEC | linux.SOCK_NONBLOCK
 _FLAG_ARGUMENT = {"sendto": 3, "sendmsg": 2, "sendmmsg": 3}
 Denial = tuple[str, tuple[Condition, ...], bool]
 """(call, conditions, quiet)."""
@@ -30,13 +28,13 @@ def _not_protocol(*values: int) -> list[Condition]:
 
 
 def _inet(family: int, tcp: bool, udp: bool) -> list[Denial]:
-    types = [kind for kind, granted in ((socket.SOCK_STREAM, tcp), (socket.SOCK_DGRAM, udp)) if granted]
+    types = [kind for kind, granted in ((linux.SOCK_STREAM, tcp), (linux.SOCK_DGRAM, udp)) if granted]
     found: list[Denial] = []
     for kind in range(_TYPE_BITS + 1):
         if kind not in types:
             found.append(("socket", (_family(family), _type(kind)), False))
     for kind in types:
-        protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
+        protocol = linux.IPPROTO_TCP if kind == linux.SOCK_STREAM else linux.IPPROTO_UDP
         found.append(("socket", (_family(family), _type(kind), *_not_protocol(0, protocol)), False))
     return found
 
@@ -49,19 +47,19 @@ def denials(connect: tuple[AddrPattern, ...], bind: tuple[AddrPattern, ...]) -> 
     udp = any(p.family != "unix" and p.protocol in ("udp", "any") for p in granted)
     allowed = []
     if families & {"inet", "inet6"}:
-        allowed += [socket.AF_INET, socket.AF_INET6]
+        allowed += [linux.AF_INET, linux.AF_INET6]
     if "unix" in families:
-        allowed.append(socket.AF_UNIX)
+        allowed.append(linux.AF_UNIX)
     found: list[Denial] = []
     if "unix" not in families:
-        nscd = (_family(socket.AF_UNIX), Condition(1, 4, "eq", _NSCD_PROBE))  # glibc asks for it, silently
+        nscd = (_family(linux.AF_UNIX), Condition(1, 4, "eq", _NSCD_PROBE))  # glibc asks for it, silently
         found.append(("socket", nscd, True))
-        found.append(("socketpair", (_type(socket.SOCK_DGRAM),), False))  # a datagram pair could send anywhere
+        found.append(("socketpair", (_type(linux.SOCK_DGRAM),), False))  # a datagram pair could send anywhere
     others = tuple(Condition(0, 4, "ne", value) for value in allowed)
     found.append(("socket", others, False))
-    found.append(("socketpair", (Condition(0, 4, "ne", socket.AF_UNIX),), False))
-    if socket.AF_INET in allowed:
-        for family in (socket.AF_INET, socket.AF_INET6):
+    found.append(("socketpair", (Condition(0, 4, "ne", linux.AF_UNIX),), False))
+    if linux.AF_INET in allowed:
+        for family in (linux.AF_INET, linux.AF_INET6):
             found += _inet(family, tcp, udp)
         found += [(name, (Condition(at, 4, "any", _FAST_OPEN),), False) for name, at in _FLAG_ARGUMENT.items()]
     if not connect:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec
-from typing import Any
+from _frozen_importlib import ModuleSpec, module_from_spec
+from _frozen_importlib_external import SourceFileLoader
+
+TYPE_CHECKING = False  # see bootstrap.py
+if TYPE_CHECKING:
+    from typing import Any
 
 _PASS, _RESULT, _KILL, _PYTHON = range(4)
 _LOG, _ERROR, _VIOLATION = 2, 3, 1

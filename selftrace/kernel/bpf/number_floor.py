@@ -6,11 +6,9 @@ and cached, because pyseccomp's import alone costs 22 ms; the tracee loads bytes
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
-import platform
-import tempfile
+import zlib
 from pathlib import Path
 
 from selftrace.kernel.bpf.compiler import AUDIT_ARCH_X86_64, CHILD_NR, POST_NR, X32_BIT
@@ -28,7 +26,7 @@ from selftrace.kernel.bpf.program import (
 )
 from selftrace.policy.plan import FilterSpec
 
-_VERSION = 2
+_VERSION = 3
 _SECCOMP = 317
 """Our own filter is loaded after this one, and refuses it from then on."""
 
@@ -48,13 +46,12 @@ def refused_numbers(spec: FilterSpec) -> dict[int, int]:
     return refused
 
 
-def _key(refused: dict[int, int]) -> str:
-    """Everything that decides what libseccomp makes of it."""
+def _key(refused: dict[int, int]) -> bytes:
+    """Everything that decides what libseccomp makes of it. The cached file begins with it; its name is only a sum."""
     library = importlib.util.find_spec("pyseccomp")
     where = library.origin if library else ""
     stamp = os.stat(where).st_mtime_ns if where else 0
-    text = repr((_VERSION, sorted(refused.items()), where, stamp, _library_stamp(), platform.release()))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return repr((_VERSION, sorted(refused.items()), where, stamp, _library_stamp(), os.uname().release)).encode() + b"\n"
 
 
 def _library_stamp() -> int:
@@ -90,7 +87,8 @@ def write_cached(name: str, data: bytes) -> None:
     try:
         directory = cache_directory()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, path = tempfile.mkstemp(dir=directory)
+        path = directory / f".{os.urandom(8).hex()}"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
         os.replace(path, directory / name)
@@ -107,6 +105,8 @@ def _build(refused: dict[int, int]) -> bytes | None:
     made.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, 2)
     for sysno, number in sorted(refused.items()):
         made.add_rule(pyseccomp.ERRNO(number), sysno)
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         made.export_bpf(file)
         file.seek(0)
@@ -135,10 +135,12 @@ def number_floor(spec: FilterSpec) -> bytes | None:
     refused = refused_numbers(spec)
     if not refused:
         return None
-    name = f"floor-{_key(refused)}.bpf"
+    key = _key(refused)
+    name = f"floor-{zlib.crc32(key):08x}.bpf"
     cached = read_cached(name)
-    if cached is None:
-        cached = _build(refused)
-        if cached is not None:
-            write_cached(name, cached)
-    return cached
+    if cached is not None and cached.startswith(key):
+        return cached[len(key) :]
+    built = _build(refused)
+    if built is not None:
+        write_cached(name, key + built)
+    return built

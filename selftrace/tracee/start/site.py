@@ -10,7 +10,7 @@ def _arm() -> None:
     if _os.path.abspath(first) != here:
         return  # a subinterpreter: the process is armed already
     try:
-        from importlib.machinery import SourceFileLoader
+        from _frozen_importlib_external import SourceFileLoader
 
         name = "_selftrace_bootstrap"
         path = _os.path.join(_os.path.dirname(here), "bootstrap.py")
@@ -27,7 +27,7 @@ def _arm() -> None:
 
 _sys.path[:] = [_entry for _entry in _sys.path if _entry != _os.path.dirname(__file__)]
 _arm()
-from importlib.machinery import PathFinder as _PathFinder  # noqa: E402
+from _frozen_importlib_external import PathFinder as _PathFinder  # noqa: E402
 
 __spec__ = _PathFinder.find_spec("site", _sys.path)
 __file__, __loader__, __cached__ = __spec__.origin, __spec__.loader, __spec__.cached
