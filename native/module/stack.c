@@ -22,9 +22,19 @@
 #define FIRST_FRAME(tstate) ((tstate)->cframe->current_frame)
 #endif
 
+/* Frames between C and Python, which belong to no code of the program's. */
+#if PY_VERSION_HEX >= 0x030e0000
+#define IS_SHIM(frame) ((frame)->owner == FRAME_OWNED_BY_INTERPRETER)
+#elif PY_VERSION_HEX >= 0x030c0000
+#define IS_SHIM(frame) ((frame)->owner == FRAME_OWNED_BY_CSTACK)
+#else
+#define IS_SHIM(frame) 0
+#endif
+
 /* The frame's code, NULL for a frame that is no Python code, or not yet. */
 static PyCodeObject *code_of(const struct _PyInterpreterFrame *frame)
 {
+    if (IS_SHIM(frame)) return NULL;
 #if PY_VERSION_HEX >= 0x030e0000
     PyObject *object = PyStackRef_AsPyObjectBorrow(frame->f_executable);
 #elif PY_VERSION_HEX >= 0x030d0000

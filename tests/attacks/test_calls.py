@@ -240,3 +240,45 @@ def test_the_granted_address_itself() -> None:
     result = attack(code, policy=with_tcp())
     assert result.stdout.startswith(b"-111"), result
     assert result.violations == ()
+
+
+MASKED = {
+    **SOCKETS,
+    **{
+        name: f"word = lambda *w: (ctypes.c_uint64 * len(w))(*w)\nr = call({nr}, {args}); breach(r >= 0, r)"
+        for name, (nr, args) in OTHERS.items()
+    },
+}
+
+
+@pytest.mark.parametrize("abi", [0, 1, 2, 4, 7])
+@pytest.mark.parametrize("name", MASKED)
+def test_calls_and_sockets_are_held_whatever_landlock_there_is(name: str, abi: int, features: Features) -> None:
+    if features.landlock_abi < abi:
+        pytest.skip(f"this kernel has Landlock ABI {features.landlock_abi}")
+    degraded = () if abi else ("fs.default",)
+    result = attack(MASKED[name], route="gate", abi=abi, allow_degraded=degraded, identity=abi > 0)
+    assert not breached(result), result
+
+
+@pytest.mark.parametrize("abi", [0, 1, 2, 4, 7])
+@pytest.mark.parametrize(
+    "name", ["untrusted-script", "untrusted-program", "python", "pure-compute", "read-only", "no-network", "observe"]
+)
+def test_every_builtin_starts_on_every_kernel_or_says_what_is_lost(name: str, abi: int, features: Features) -> None:
+    if features.landlock_abi < abi:
+        pytest.skip(f"this kernel has Landlock ABI {features.landlock_abi}")
+    degraded = () if abi or name in ("no-network", "observe") else ("fs.default",)
+    result = attack("breach(False)", policy=f"builtin:{name}", abi=abi, allow_degraded=degraded, identity=abi > 0)
+    assert result.check().stdout == b"held \n"
+    if degraded:
+        assert any("fs.default: this kernel has no Landlock" in note for note in result.notes)
+    if abi == 1 and name not in ("no-network", "observe"):
+        assert any("Landlock ABI 1 refuses every rename" in note for note in result.notes)
+
+
+def test_without_landlock_a_builtin_does_not_start() -> None:
+    from selftrace import UnsupportedError
+
+    with pytest.raises(UnsupportedError, match=r"--allow-degraded fs\.default"):
+        attack("breach(False)", abi=0)

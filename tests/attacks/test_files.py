@@ -150,3 +150,68 @@ def test_metadata_is_advisory_and_says_so(victim: Path) -> None:
     assert not breached(result)
     assert [v.enforcement for v in result.violations if v.rule == "fs.metadata"] == ["advisory"]
     assert breached(attack(code, route="gate")), "stat through the gate is not held: the label must stay advisory"
+
+
+RACE = """
+import threading
+good, bad = os.getcwdb() + b"/good", SECRET
+open("good", "w").write("good")
+path = ctypes.create_string_buffer(max(len(good), len(bad)) + 1)
+stop = False
+def flip():
+    n = 0
+    while not stop:
+        n += 1
+        ctypes.memmove(path, (good if n & 1 else bad) + bytes(1), len(good if n & 1 else bad) + 1)
+thread = threading.Thread(target=flip); thread.start()
+won = 0
+for _ in range(4000):
+    fd = call(2, path, 0)
+    if fd >= 0:
+        won += os.read(fd, 6) == b"the se"
+        os.close(fd)
+stop = True; thread.join()
+breach(won, won)
+"""
+
+
+@pytest.mark.parametrize("route", ["libc", "gate"])
+def test_a_second_thread_that_flips_the_path_wins_nothing(route: str, victim: Path) -> None:
+    code = f"SECRET = {os.fsencode(victim / 'secret')!r}\n{RACE}"
+    assert not breached(attack(code, route=route))
+    assert breached(
+        attack(code, route=route, landlock=False, identity=False) if route == "gate" else attack(code, backend="none")
+    )
+
+
+def test_a_symbolic_link_that_is_flipped_wins_nothing(victim: Path) -> None:
+    code = f"""
+import threading
+open("good", "w").write("good"); os.symlink("good", "link")
+stop = False
+def flip():
+    while not stop:
+        for target in ("good", {str(victim / "secret")!r}):
+            os.symlink(target, "next"); os.rename("next", "link")
+thread = threading.Thread(target=flip); thread.start()
+won = 0
+for _ in range(2000):
+    fd = call(2, b"link", 0)
+    if fd >= 0:
+        won += os.read(fd, 6) == b"the se"
+        os.close(fd)
+stop = True; thread.join()
+breach(won, won)
+"""
+    assert not breached(attack(code))
+    assert breached(attack(code, backend="none"))
+
+
+def test_a_descriptor_from_before_and_renames_of_parents(victim: Path) -> None:
+    """A granted directory is left by .. and by renaming what it lies in: the kernel looks at where the file is."""
+    code = (
+        f"os.mkdir('a'); fd = os.open('a', os.O_DIRECTORY); r = call(257, fd, b'../../{victim.name}/secret', 0); breach(r >= 0)\n"
+        "os.chdir('a'); os.rename('../a', '../b'); r = call(2, b'../../../etc/passwd', 0); breach(r >= 0)"
+    )
+    for route in ("libc", "gate"):
+        assert not breached(attack(code, route=route))

@@ -111,7 +111,7 @@ def test_every_way_to_make_a_policy_works_inside_too(tmp_path: Path) -> None:
     """What the class offers in the launcher, its stand-in in the tracee offers as well."""
     from selftrace.tracee import collector
 
-    public = {name for name in vars(Policy) if not name.startswith("_")} - {"name", "model"}
+    public = {name for name in vars(Policy) if not name.startswith("_")} - {"name", "model", "fingerprint"}
     assert public <= set(vars(collector.Policy))
     path = tmp_path / "parsed_handlers.py"
     path.write_text(
@@ -124,8 +124,8 @@ def test_every_way_to_make_a_policy_works_inside_too(tmp_path: Path) -> None:
 
 def test_counting(run_with: Runner) -> None:
     result = run_with(
-        '@p.on("openat", path="/**/f*", when="3+")\ndef full(call):\n    raise OSError(errno.ENOSPC)',
-        "import os\nfor n in range(5):\n    try: open(os.getcwd() + f'/f{n}', 'w').close()\n    except OSError as e: print(n, e.errno)",
+        '@p.on("openat", path="/**/file?", when="3+")\ndef full(call):\n    raise OSError(errno.ENOSPC)',
+        "import os\nfor n in range(5):\n    try: open(os.getcwd() + f'/file{n}', 'w').close()\n    except OSError as e: print(n, e.errno)",
     )
     assert result.check().stdout == b"2 28\n3 28\n4 28\n"
 
