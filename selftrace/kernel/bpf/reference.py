@@ -6,27 +6,8 @@ from collections.abc import Sequence
 
 from selftrace.kernel.bpf import program as bpf
 from selftrace.kernel.bpf.compiler import AUDIT_ARCH_X86_64, CHILD_NR, ENOSYS, INVALID_NR, POST_DATA, POST_NR, X32_BIT, Gate
-from selftrace.policy.plan import Condition, Decision, FilterSpec
-
-
-def holds(condition: Condition, args: Sequence[int]) -> bool:
-    """Whether a condition is true of a call's arguments."""
-    limit = (1 << (8 * condition.width)) - 1
-    x, value, value2 = args[condition.arg] & limit, condition.value & limit, condition.value2 & limit
-    return {
-        "eq": x == value,
-        "ne": x != value,
-        "lt": x < value,
-        "le": x <= value,
-        "gt": x > value,
-        "ge": x >= value,
-        "between": value <= x <= value2,
-        "any": bool(x & value),
-        "none": not x & value,
-        "only": not x & ~value & limit,
-        "in": x in {item & limit for item in condition.values},
-        "masked": x & value == value2,
-    }[condition.op]
+from selftrace.policy.evaluate import holds
+from selftrace.policy.plan import Decision, FilterSpec
 
 
 def decision_of(spec: FilterSpec, nr: int, args: Sequence[int]) -> Decision:

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from selftrace.errors import PolicyError
-from selftrace.kernel.bpf import CHILD_NR, POST_NR, Gate, Program, compile_filter, number_floor, reference, simulate
+from selftrace.kernel.bpf import CHILD_NR, POST_NR, Gate, Program, compile_filter, number_floor, simulate
 from selftrace.kernel.bpf.program import RET_ALLOW, RET_ERRNO
+from selftrace.kernel.bpf.reference import reference
 from selftrace.policy.plan import Condition, Decision, FilterRule, FilterSpec
 
 GATE = Gate(0x7E9000010002, 0x7E9000140002, 15, 2)
@@ -167,3 +168,64 @@ def test_number_floor_refuses_what_the_filter_refuses(tmp_path: object, monkeypa
     assert simulate(program, 165) == RET_ERRNO | 1
     for nr in (0, 15, 39, 41, 219, 231, POST_NR, CHILD_NR, 0xFFFFFFFF):
         assert simulate(program, nr) == RET_ALLOW
+
+
+GATE = Gate(0x7E9000010002, 0x7E9000140002, 15, 2)
+VALUES = (
+    0,
+    1,
+    2,
+    3,
+    9,
+    10,
+    16,
+    17,
+    262,
+    0x5412,
+    0x541C,
+    0x10000,
+    0x10011,
+    0x20000,
+    0x20000000,
+    0x7E020000,
+    0x10000000,
+    1 << 32,
+    (1 << 64) - 1,
+    0x7E9000010000,
+)
+
+
+@pytest.mark.parametrize("abi", [1, 7])
+@pytest.mark.parametrize(
+    "name", ["untrusted-script", "untrusted-program", "python", "pure-compute", "read-only", "no-network", "observe"]
+)
+def test_builtin_filters_answer_as_the_rules_say(name: str, abi: int) -> None:
+    """Each shipped filter, 5,000 random calls in and outside the gate: the program against the rules themselves, and the
+    rules against the policy's own evaluator."""
+    from selftrace import Policy
+    from selftrace.policy.compile import compile as compile_plan
+    from selftrace.policy.evaluate import evaluate
+    from selftrace.policy.plan import Features
+    from selftrace.policy.variables import Context
+
+    context = Context(script_dir="/s", home="/h", tmp="/t", cwd="/s", python=("/p",), site=("/q",))
+    plan = compile_plan(Policy.builtin(name).model(context), Features(landlock_abi=abi, seccomp=True))
+    program = compile_filter(plan.filter, GATE)
+    rng = random.Random(f"{name} {abi}")
+    refused = 0
+    for _ in range(5000):
+        number = rng.choice((rng.randrange(0, 520), 41, 56, 16, 53, 435, 2, 257))
+        args = tuple(rng.choice((*VALUES, rng.getrandbits(64))) for _ in range(6))
+        pc = rng.choice((GATE.low, GATE.low + 16, GATE.low + 1, 0x400000))
+        answer = simulate(program, number, args, pc=pc)
+        assert answer == reference(plan.filter, GATE, number, args, pc=pc), (number, args, pc)
+        if plan.mode == "audit" or pc not in (GATE.low, GATE.low + 16):
+            continue
+        verdict = evaluate(plan, number, args)
+        if answer & 0xFFFF0000 == RET_ERRNO:
+            refused += 1
+            assert verdict.kind in ("refuse", "kill"), (number, args)
+            assert verdict.errno == answer & 0xFFFF, (number, args, verdict)
+        elif verdict.kind == "refuse":
+            assert plan.rows[verdict.row or 0].enforcement != "kernel" or plan.rows[verdict.row or 0].gate == "fs", (number, args)
+    assert refused > 500 or plan.mode == "audit" or name in ("read-only", "no-network")
