@@ -125,19 +125,22 @@ def take_outputs(directory: str, patterns: Sequence[str], limit: int) -> tuple[d
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a relative name matches one of the globs; `*` stays within a component."""
+    """Whether a relative name matches one of the globs; `*` stays within a component, and finds no hidden names."""
     parts = name.split("/")
     return any(_parts_match(parts, pattern.removeprefix("./").split("/")) for pattern in patterns)
 
 
 def _parts_match(parts: Sequence[str], globs: Sequence[str]) -> bool:
+    from fnmatch import fnmatchcase
+
     if not globs:
         return not parts
     if globs[0] == "**":
-        return any(_parts_match(parts[at:], globs[1:]) for at in range(len(parts) + 1))
-    from fnmatch import fnmatchcase
-
-    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _parts_match(parts[1:], globs[1:])
+        deepest = next((at for at, part in enumerate(parts) if part.startswith(".")), len(parts))
+        return any(_parts_match(parts[at:], globs[1:]) for at in range(deepest + 1))
+    if not parts or (parts[0].startswith(".") and not globs[0].startswith(".")):
+        return False
+    return fnmatchcase(parts[0], globs[0]) and _parts_match(parts[1:], globs[1:])
 
 
 def remove(directory: str) -> None:

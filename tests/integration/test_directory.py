@@ -55,6 +55,10 @@ def test_outputs_of_every_kind_that_are_no_files() -> None:
         ("d/**", "d/e/f", True),
         ("./a", "a", True),
         ("?", "ab", False),
+        ("*", ".hidden", False),
+        (".*", ".hidden", True),
+        ("**/*", ".git/x", False),
+        ("**", "a/b", True),
     ],
 )
 def test_globs(pattern: str, name: str, expected: bool) -> None:

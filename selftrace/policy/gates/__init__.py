@@ -1,0 +1,1 @@
+"""How each gate of POLICY.md is compiled: parts of the one compiler in policy/compile.py."""
