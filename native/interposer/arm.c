@@ -46,6 +46,7 @@ static int64_t first_block(void)
     block->sighand = &st_state.sighand;
     struct st_stack ours = {.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     st_records[0].altstack = ours;
+    st_records[0].published = 1;
     r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
     return r < 0 ? r : 0;
 }

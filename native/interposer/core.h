@@ -123,7 +123,8 @@ struct st_record {
     uint32_t parent_pending; /* clone: the parent has not come back yet, the record is not free */
     uint32_t delay_exit_us, signal;
     struct st_cloning cloning;
-    uint8_t pad[40];
+    uint32_t published; /* the block has memory and an owner: before that, only its maker may touch it */
+    uint8_t pad[36];
 };
 
 /* A vfork parent's share of a block while its child borrows it. */

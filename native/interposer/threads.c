@@ -37,7 +37,9 @@ static struct st_block *block_again(void)
     static uint32_t cursor;
     uint32_t made = __atomic_load_n(&st_state.blocks, __ATOMIC_ACQUIRE);
     for (uint32_t look = 0; look < 16 && look < made; look++) {
-        struct st_block *block = st_block_at(1 + __atomic_fetch_add(&cursor, 1, __ATOMIC_RELAXED) % made);
+        uint32_t index = 1 + __atomic_fetch_add(&cursor, 1, __ATOMIC_RELAXED) % made;
+        if (!__atomic_load_n(&st_records[index].published, __ATOMIC_ACQUIRE)) continue;
+        struct st_block *block = st_block_at(index);
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
         if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
         if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
@@ -59,6 +61,7 @@ struct st_block *st_block_new(void)
         if (block_open(block, index) < 0) return NULL;
     }
     block_reset(block);
+    __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
     return block;
 }
 
@@ -216,7 +219,7 @@ static void fork_child(struct st_block *block)
     st_state.main_tid = block->tid;
     block->sighand->lock = 0;
     for (uint32_t i = 0; i <= st_state.blocks; i++)
-        if (i != block->index) {
+        if (i != block->index && st_records[i].published) {
             st_records[i].parent_pending = 0;
             st_block_free(st_block_at(i));
         }

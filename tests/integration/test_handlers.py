@@ -258,6 +258,21 @@ os.wait(); print(len(os.listdir(".")))
     assert len(result.events) == 9
 
 
+def test_no_thread_gets_past_its_handler(run_with: Runner) -> None:
+    """Threads that start at once, while helpers are started for those that find the GIL taken: each has a block of its own."""
+    code = """
+import os, threading
+for round in range(6):
+    threads = [threading.Thread(target=os.mkdir, args=(f"{round}-{n}",)) for n in range(12)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+print(len(os.listdir(".")))
+"""
+    for _ in range(8):
+        result = run_with('@p.on("mkdir")\ndef count(call):\n    call.log("x")', code)
+        assert result.check().stdout == b"72\n"
+        assert len(result.events) == 72
+
+
 def test_a_thread_without_the_gil_waits_for_it(run_with: Runner) -> None:
     """getaddrinfo reads its files without the GIL while other threads import: the handlers are asked all the same."""
     handlers = '@p.on("openat")\ndef all(call):\n    return None'
