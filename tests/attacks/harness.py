@@ -80,23 +80,23 @@ def attack(
     chosen = chosen.with_grants(limits={"wall_seconds": timeout_s}, allow_degraded=allow_degraded)
     job = Job("code", f"{PRELUDE}\n{code}", (route, str(GATE_CALL), *args), sys.executable)
     run = Run(chosen, job, Options(backend=backend))
-    plan = run.plan
-    if abi is not None:
-        from selftrace.session import make_context
+    with run:  # whatever fails in between, the directory goes
+        plan = run.plan
+        if abi is not None:
+            from selftrace.session import make_context
 
-        context = make_context(job, run.directory, run.directory, run.installation)
-        plan = compile_plan(chosen.model(context), masked(plan.features, abi))
-    for row_id in (off,) if isinstance(off, str) else off:
-        plan = without(plan, row_id)
-    if off_call is not None:
-        plan = without_call(plan, off_call)
-    if not landlock:
-        plan = dataclasses.replace(plan, landlock=None)
-    if not identity:
-        plan = dataclasses.replace(plan, drop_identity=False)
-    run.use_plan(plan)
-    with run as session:
-        return session.run()
+            context = make_context(job, run.directory, run.directory, run.installation)
+            plan = compile_plan(chosen.model(context), masked(plan.features, abi))
+        for row_id in (off,) if isinstance(off, str) else off:
+            plan = without(plan, row_id)
+        if off_call is not None:
+            plan = without_call(plan, off_call)
+        if not landlock:
+            plan = dataclasses.replace(plan, landlock=None)
+        if not identity:
+            plan = dataclasses.replace(plan, drop_identity=False)
+        run.use_plan(plan)
+        return run.session.run()
 
 
 def masked(features: Features, abi: int) -> Features:
