@@ -164,8 +164,9 @@ def flip():
         n += 1
         ctypes.memmove(path, (good if n & 1 else bad) + bytes(1), len(good if n & 1 else bad) + 1)
 thread = threading.Thread(target=flip); thread.start()
-won = 0
-for _ in range(4000):
+won = tries = 0
+while tries < 4000 or (sys.argv[3:] and not won and tries < 400000):  # with an argument: until it is won
+    tries += 1
     fd = call(2, path, 0)
     if fd >= 0:
         won += os.read(fd, 6) == b"the se"
@@ -179,9 +180,11 @@ breach(won, won)
 def test_a_second_thread_that_flips_the_path_wins_nothing(route: str, victim: Path) -> None:
     code = f"SECRET = {os.fsencode(victim / 'secret')!r}\n{RACE}"
     assert not breached(attack(code, route=route))
-    assert breached(
-        attack(code, route=route, landlock=False, identity=False) if route == "gate" else attack(code, backend="none")
-    )
+    until = ("until it is won",)
+    if route == "gate":
+        assert breached(attack(code, route=route, landlock=False, identity=False, args=until))
+    else:
+        assert breached(attack(code, backend="none", args=until))
 
 
 def test_a_symbolic_link_that_is_flipped_wins_nothing(victim: Path) -> None:
@@ -194,8 +197,9 @@ def flip():
         for target in ("good", {str(victim / "secret")!r}):
             os.symlink(target, "next"); os.rename("next", "link")
 thread = threading.Thread(target=flip); thread.start()
-won = 0
-for _ in range(2000):
+won = tries = 0
+while tries < 2000 or (sys.argv[3:] and not won and tries < 200000):  # with an argument: until it is won
+    tries += 1
     fd = call(2, b"link", 0)
     if fd >= 0:
         won += os.read(fd, 6) == b"the se"
@@ -204,7 +208,7 @@ stop = True; thread.join()
 breach(won, won)
 """
     assert not breached(attack(code))
-    assert breached(attack(code, backend="none"))
+    assert breached(attack(code, backend="none", args=("until it is won",)))
 
 
 def test_a_descriptor_from_before_and_renames_of_parents(victim: Path) -> None:
