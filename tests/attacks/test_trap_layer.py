@@ -8,7 +8,6 @@ from attacks.harness import attack, breached
 import selftrace
 
 SECRET = "fd = call(2, b'/etc/passwd', 0); breach(fd >= 0)"
-SIGSYS = 31
 
 ATTACKS = {
     "block SIGSYS": "m = (ctypes.c_uint64 * 1)(1 << 30); call(14, 0, m, 0, 8)",
