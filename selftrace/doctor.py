@@ -6,10 +6,10 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from selftrace.errors import SelftraceError
+from selftrace.record import fresh, mutable, to_dict
 
 _TRIES = r"""
 import ctypes, json, os, socket
@@ -43,14 +43,14 @@ print(json.dumps(found))
 """
 
 
-@dataclass
+@mutable
 class Diagnosis:
     """features: as the kernel said; denials: attempt → what came of it; uses: one sentence for each."""
 
-    features: dict[str, Any] = field(default_factory=dict)
-    denials: dict[str, str] = field(default_factory=dict)
-    uses: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    features: dict[str, Any] = fresh(default_factory=dict)
+    denials: dict[str, str] = fresh(default_factory=dict)
+    uses: dict[str, str] = fresh(default_factory=dict)
+    notes: list[str] = fresh(default_factory=list)
 
     @property
     def healthy(self) -> bool:
@@ -59,7 +59,7 @@ class Diagnosis:
 
     def to_json(self) -> str:
         """Schema 1."""
-        return json.dumps({"schema": 1, **asdict(self)}, indent=2)
+        return json.dumps({"schema": 1, **to_dict(self)}, indent=2)
 
 
 def _try_denials(found: Diagnosis) -> None:
@@ -104,7 +104,7 @@ def diagnose() -> Diagnosis:
     try:
         from selftrace.kernel.features import probe
 
-        found.features.update(asdict(probe()))
+        found.features.update(to_dict(probe()))
         if not found.features["libseccomp"]:
             found.notes.append("libseccomp.so.2 is absent: our own compiler makes the number-only floor too")
         if not found.features["mseal"]:

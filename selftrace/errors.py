@@ -14,15 +14,16 @@ A failure of the kernel itself stays an OSError with the call's name in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from selftrace.record import record
 
 
 class SelftraceError(Exception):
     """Base of everything that selftrace raises on purpose."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record
 class Problem:
     """One mistake in a policy, where it stands (line and column count from 1; 0 is unknown)."""
 
@@ -31,6 +32,9 @@ class Problem:
     column: int
     message: str
     severity: str = "error"
+
+    def __lt__(self, other: Problem) -> bool:
+        return (self.file, self.line, self.column, self.message) < (other.file, other.line, other.column, other.message)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: "

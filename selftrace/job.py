@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from selftrace.errors import UnsupportedError
+from selftrace.record import record
 
 Kind = Literal["script", "module", "code"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Job:
     """kind and target as python's command line has them; args for sys.argv[1:]; python: absolute path."""
 
@@ -60,7 +60,7 @@ def make_job(
     return Job("script", path, words, python)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Interpreter:
     """Where a Python keeps its files. Paths are absolute and resolved, without duplicates.
 

@@ -6,17 +6,17 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from selftrace.backends.base import Launch
 from selftrace.backends.trap import native_directory, sealed
+from selftrace.record import fresh, mutable, record
 
 _CONFIG, _CONTROL, _STATUS, _FIRST = 3, 4, 5, 10
 _HIGH = 64
 """Descriptors are moved up to here first, so that none is overwritten while they are put in their places."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MonitorConfig:
     """What the monitor does for a run besides starting it. Times in seconds, sizes in bytes; None: no limit."""
 
@@ -49,14 +49,14 @@ class MonitorConfig:
         return found + [f"{key}={value}" for key, value in numbers.items() if value is not None]
 
 
-@dataclass
+@mutable
 class Status:
     """What the monitor has said so far."""
 
     pid: int | None = None
     failed: tuple[str, int] | None = None
     """(step, errno) of a start that failed."""
-    end: dict[str, str] = field(default_factory=dict)
+    end: dict[str, str] = fresh(default_factory=dict)
 
 
 def _high(fd: int) -> int:

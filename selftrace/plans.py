@@ -6,7 +6,6 @@ patterns name are as they were. Its private directory's name is exchanged for th
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -20,11 +19,12 @@ from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.patterns import fixed_prefix
 from selftrace.policy.plan import PathPattern, Plan
 from selftrace.policy.variables import Context
+from selftrace.record import record, replace
 
 _KEPT = 32
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Prepared:
     """A plan and its table for the interposer."""
 
@@ -32,7 +32,7 @@ class Prepared:
     table: bytes
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _Entry:
     prepared: Prepared
     tmp: str
@@ -50,7 +50,7 @@ def _without_tmp(context: Context) -> Context:
     def plain(path: str) -> str:
         return "" if path == context.tmp else path
 
-    return dataclasses.replace(context, tmp="", cwd=plain(context.cwd), script_dir=plain(context.script_dir))
+    return replace(context, tmp="", cwd=plain(context.cwd), script_dir=plain(context.script_dir))
 
 
 def _files(sources: tuple[str, ...]) -> tuple[tuple[str, int, int], ...] | None:
@@ -79,12 +79,12 @@ def _named(plan: Plan, tmp: str) -> tuple[str, ...]:
 
 
 def _moved(patterns: tuple[PathPattern, ...], old: bytes, new: bytes) -> tuple[PathPattern, ...]:
-    return tuple(dataclasses.replace(p, text=p.text.replace(old, new)) if old in p.text else p for p in patterns)
+    return tuple(replace(p, text=p.text.replace(old, new)) if old in p.text else p for p in patterns)
 
 
 def _relocate(prepared: Prepared, old: str, new: str) -> Prepared:
     plan, raw_old, raw_new = prepared.plan, os.fsencode(old), os.fsencode(new)
-    native = dataclasses.replace(
+    native = replace(
         plan.native,
         fs_read=_moved(plan.native.fs_read, raw_old, raw_new),
         fs_write=_moved(plan.native.fs_write, raw_old, raw_new),
@@ -92,10 +92,10 @@ def _relocate(prepared: Prepared, old: str, new: str) -> Prepared:
     )
     landlock = plan.landlock
     if landlock is not None and landlock.fs is not None:
-        rules = tuple(dataclasses.replace(r, path=r.path.replace(old, new)) if old in r.path else r for r in landlock.fs)
-        landlock = dataclasses.replace(landlock, fs=rules)
+        rules = tuple(replace(r, path=r.path.replace(old, new)) if old in r.path else r for r in landlock.fs)
+        landlock = replace(landlock, fs=rules)
     writable = tuple(path.replace(old, new) for path in plan.mounts_writable)
-    moved = dataclasses.replace(plan, native=native, landlock=landlock, mounts_writable=writable)
+    moved = replace(plan, native=native, landlock=landlock, mounts_writable=writable)
     return Prepared(moved, prepared.table.replace(raw_old, raw_new))
 
 

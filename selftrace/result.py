@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from selftrace.errors import RunError
+from selftrace.record import fields, fresh, record
 
 Reason = Literal["exit", "signal", "timeout", "cpu", "memory", "output", "disk", "violation", "error"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """A line of a Python stack."""
 
@@ -23,7 +23,7 @@ class Frame:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Violation:
     """A call that was refused (or, under audit, would have been), once for all equal ones.
 
@@ -64,7 +64,7 @@ class Violation:
         return text + (f"; to allow: {self.remedy}" if self.remedy else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """Something that a rule or a handler reports of a call that was not refused: log, note, or a handler's error."""
 
@@ -82,7 +82,7 @@ class Event:
         return f"{self.kind}: {self.text}{place}" + (f": {self.note}" if self.note else "")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Guarantee:
     """One rule of the policy and what it rests on."""
 
@@ -94,19 +94,19 @@ class Guarantee:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """What a run did. calls: trapped calls by name (calls that the kernel's filter lets pass are not counted).
     files: path → of "read" "write" "exec". connections: addresses used. cpu_seconds, peak_tasks: of the tree."""
 
-    calls: Mapping[str, int] = field(default_factory=dict)
-    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    calls: Mapping[str, int] = fresh(default_factory=dict)
+    files: Mapping[str, tuple[str, ...]] = fresh(default_factory=dict)
     connections: tuple[str, ...] = ()
     cpu_seconds: float = 0.0
     peak_tasks: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """How a run ended, and what it left.
 
@@ -124,12 +124,12 @@ class Result:
     truncated: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
     events: tuple[Event, ...] = ()
-    outputs: Mapping[str, bytes] = field(default_factory=dict)
+    outputs: Mapping[str, bytes] = fresh(default_factory=dict)
     guarantees: tuple[Guarantee, ...] = ()
     notes: tuple[str, ...] = ()
     elapsed_ns: int = 0
     peak_memory_bytes: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = fresh(default_factory=Usage)
     policy: str = ""
     mode: str = "enforce"
     violations_dropped: int = 0
@@ -157,7 +157,7 @@ class Result:
             "violations_dropped": self.violations_dropped,
             "events": [_event(e) for e in self.events],
             "outputs": {name: _text(data) for name, data in self.outputs.items()},
-            "guarantees": [{name: getattr(g, name) for name in Guarantee.__slots__} for g in self.guarantees],
+            "guarantees": [{name: getattr(g, name) for name in fields(Guarantee)} for g in self.guarantees],
             "notes": list(self.notes),
             "elapsed_ns": self.elapsed_ns,
             "peak_memory_bytes": self.peak_memory_bytes,

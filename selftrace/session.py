@@ -9,7 +9,6 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from selftrace import plans, rundir
@@ -27,6 +26,7 @@ from selftrace.policy.api import Policy
 from selftrace.policy.patterns import fixed_prefix
 from selftrace.policy.plan import Plan
 from selftrace.policy.variables import Context
+from selftrace.record import fresh, mutable
 from selftrace.result import Event, Guarantee, Reason, Result, Usage, Violation
 
 OnOutput = Callable[[str, bytes], None]
@@ -57,13 +57,13 @@ class Cancelled(SelftraceError):
     """The run was ended by `Session.cancel`."""
 
 
-@dataclass
+@mutable
 class Options:
     """What a run is given besides its policy and script; as in `run`."""
 
     stdin: bytes = b""
-    env: Mapping[str, str] = field(default_factory=dict)
-    inputs: Mapping[str, bytes | str | os.PathLike[str]] = field(default_factory=dict)
+    env: Mapping[str, str] = fresh(default_factory=dict)
+    inputs: Mapping[str, bytes | str | os.PathLike[str]] = fresh(default_factory=dict)
     outputs: Sequence[str] = ()
     cwd: str | None = None
     backend: str = "auto"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from selftrace.job import Job
+from selftrace.record import fresh, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Launch:
     """A tracee's start.
 
@@ -18,8 +17,8 @@ class Launch:
 
     argv: list[str]
     env: dict[str, str]
-    fds: dict[int, int] = field(default_factory=dict)
-    owned: list[int] = field(default_factory=list)
+    fds: dict[int, int] = fresh(default_factory=dict)
+    owned: list[int] = fresh(default_factory=list)
 
 
 def words(job: Job) -> list[str]:

@@ -5,26 +5,26 @@ from __future__ import annotations
 import os
 import re
 import struct
-from dataclasses import dataclass, field
 
 from selftrace.calls import linux
 from selftrace.calls.flags import flag_value
 from selftrace.calls.names import nearest
 from selftrace.calls.table import Call, Table
 from selftrace.calls.table import table as default_table
+from selftrace.record import fresh, record
 
 _TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,()"]+))\s*(,|$)')
 _AT_FDCWD = -100 & 0xFFFFFFFF
 _POINTED_AT = 0x1000  # stands for an address that something is at
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParsedCall:
     """A call with its arguments: six numbers, and bytes for those that point at something."""
 
     call: Call
     args: tuple[int, ...]
-    strings: dict[int, bytes] = field(default_factory=dict)
+    strings: dict[int, bytes] = fresh(default_factory=dict)
 
 
 def parse_address(text: str) -> bytes:

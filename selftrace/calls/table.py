@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from selftrace.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Arg:
     """One argument.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 from selftrace.calls import errno_name, format_call, format_sockaddr, table
 from selftrace.events.ring import Record
@@ -12,6 +11,7 @@ from selftrace.policy.capabilities import covered_by_landlock
 from selftrace.policy.evaluate import grants_of
 from selftrace.policy.plan import Plan, Row
 from selftrace.policy.variables import escape
+from selftrace.record import fresh, mutable, replace
 from selftrace.result import Event, Frame, Violation
 
 VIOLATION, LOG, ERROR, USE, NOTE = range(1, 6)
@@ -32,7 +32,7 @@ def frames_of(stack: bytes, hidden: str) -> tuple[Frame, ...]:
     return tuple(found)
 
 
-@dataclass
+@mutable
 class Interpreter:
     """Makes Violations and Events of a run's records, and remembers what was used.
 
@@ -47,13 +47,13 @@ class Interpreter:
     unlisted: Sequence[str] = ()
     limit: int = 1000
     """Different violations that are kept; the others are counted."""
-    violations: dict[tuple[object, ...], Violation] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
+    violations: dict[tuple[object, ...], Violation] = fresh(default_factory=dict)
+    events: list[Event] = fresh(default_factory=list)
     dropped: int = 0
-    files: dict[str, set[str]] = field(default_factory=dict)
-    wanted: list[str] = field(default_factory=list)
+    files: dict[str, set[str]] = fresh(default_factory=dict)
+    wanted: list[str] = fresh(default_factory=list)
     """Relative paths that were opened for reading, as given."""
-    connections: dict[str, None] = field(default_factory=dict)
+    connections: dict[str, None] = fresh(default_factory=dict)
     killed: bool = False
 
     def feed(self, record: Record) -> Violation | Event | None:

@@ -11,15 +11,16 @@ import mmap
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from selftrace.record import record
 
 _STALLED_S = 0.2
 """A slot whose writer has died is given up after this long."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """One record; fields as in native/selftrace.h. Texts are raw bytes."""
 

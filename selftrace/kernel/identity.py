@@ -5,22 +5,22 @@ from __future__ import annotations
 import _socket as socket  # the C half has all that is needed, and costs 3 ms less
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from selftrace.errors import UnsupportedError
+from selftrace.record import mutable
 
 FIRST_UID, LAST_UID = 61184, 65519
 """The range that systemd keeps for identities made on the fly: within a container's usual 65,536."""
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 
-@dataclass
+@mutable
 class Identity:
     """uid (also the gid); capabilities as a mask of 1 << CAP_*; the lock that keeps the uid ours until `release`."""
 
     uid: int
     capabilities: int = 0
-    _lock: socket.socket | None = field(default=None, repr=False)
+    _lock: socket.socket | None = None
 
     def release(self) -> None:
         """Gives the uid back."""

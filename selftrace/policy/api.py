@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from selftrace.policy.model import Action, CountBy, Enforce, Entry, Match, Net, 
 from selftrace.policy.reader import BUILTIN, read_model, read_path
 from selftrace.policy.rules import SUPERVISOR, calls_named
 from selftrace.policy.variables import Context
+from selftrace.record import record, replace
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,7 +35,7 @@ _COROUTINE = 0x80 | 0x200
 """CO_COROUTINE, CO_ASYNC_GENERATOR; importing inspect for them costs 4 ms."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _HandlerRule:
     rule: Rule
     module: str
@@ -253,7 +253,7 @@ class Policy:
             if handler.source is not None and handler.module not in files:
                 files[handler.module] = handler.source
         rules = (*model.rules, *(handler.rule for handler in self._handlers))
-        return dataclasses.replace(
+        return replace(
             model,
             rules=rules,
             handler_files=tuple(files.items()),
@@ -271,7 +271,7 @@ class Policy:
         fs, net = model.fs, model.net
         if fs is not None:
             lists: dict[str, Any] = {key: (*getattr(fs, key), *extra.get(key, ())) for key in ("read", "write", "exec")}
-            fs = dataclasses.replace(fs, **lists)
+            fs = replace(fs, **lists)
         if net is not None or (model.default.action == "error" and ("connect" in extra or "bind" in extra)):
             other = net or Net(where=where)
             net = Net((*other.connect, *extra.get("connect", ())), (*other.bind, *extra.get("bind", ())), other.where)
@@ -279,8 +279,8 @@ class Policy:
         changed: dict[str, Any] = {
             key: parse_size(value) if key in sizes and value is not None else value for key, value in self._limits.items()
         }
-        limits = dataclasses.replace(model.limits, **changed)
-        return dataclasses.replace(model, fs=fs, net=net, limits=limits)
+        limits = replace(model.limits, **changed)
+        return replace(model, fs=fs, net=net, limits=limits)
 
 
 def _load_python(path: Path) -> Policy:

@@ -6,8 +6,6 @@ Order, in the filter as in the interposer: integrity, [calls], [process], [net] 
 
 from __future__ import annotations
 
-import dataclasses
-
 from selftrace.calls import errno_name
 from selftrace.errors import PolicyError, UnsupportedError
 from selftrace.policy import capabilities, integrity, landlock_tier
@@ -26,6 +24,7 @@ from selftrace.policy.plan import (
     FilterSpec,
     Plan,
 )
+from selftrace.record import replace
 
 
 class _Compiler(CallGates, DomainGates, RuleGates):
@@ -59,7 +58,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         model = self.model
         unknown_errno = model.calls.unknown if model.calls is not None else ENOSYS
         row = self.row("calls.unknown", "calls", f"error {errno_name(unknown_errno)}", "calls newer than the tables", "kernel")
-        self.native = dataclasses.replace(self.native, unknown_errno=unknown_errno, unknown_row=row)
+        self.native = replace(self.native, unknown_errno=unknown_errno, unknown_row=row)
         default = Decision("allow")
         rules = list(self.filter)
         if self.counted():  # who ends is counted too
@@ -89,7 +88,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         self.fs()
         if model.mode == "audit":  # everything is counted, whatever the policy speaks of
             paths, addresses = capabilities.path_uses(self.table), capabilities.addr_uses(self.table)
-            self.native = dataclasses.replace(self.native, path_uses=paths, addr_uses=addresses)
+            self.native = replace(self.native, path_uses=paths, addr_uses=addresses)
         limits = self.limits()
         spec = self.filter_spec()
         scopes = self._scopes()
@@ -101,7 +100,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         landlock = landlock_tier.specification(
             fs, self.native.net_connect if closed else None, self.native.net_bind if closed else None, scopes
         )
-        native = dataclasses.replace(
+        native = replace(
             self.native,
             audit=model.mode == "audit",
             kill_on_error=model.default.on_error == "kill",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from selftrace.policy.addresses import address_matches
 from selftrace.policy.patterns import matches
 from selftrace.policy.plan import AddrUse, Condition, NativeMatch, NativeRule, PathPattern, PathUse, Plan
+from selftrace.record import record
 
 _EACCES = 13
 _O_PATH, _WRITING = 0x200000, 0x40 | 0x200 | 0x400000
 Kind = Literal["allow", "refuse", "kill", "emulate", "handler"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """kind; errno of a refusal; the row that decides (None: nothing speaks against it); what else happens on the way."""
 

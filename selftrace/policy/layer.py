@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from selftrace.errors import PolicyError, Problem
 from selftrace.policy.actions import parse_size
 from selftrace.policy.model import Entry, Position
 from selftrace.policy.positions import positions
+from selftrace.record import fresh, mutable
 
 FORMAT = 1
 STRINGS, FLAG, NUMBER, SIZE, TEXT = "strings", "flag", "number", "size", "text"
@@ -69,26 +69,26 @@ LISTS = frozenset(
 """Lists that are joined with the bases' and may be { only = [...] }."""
 
 
-@dataclass
+@mutable
 class Entries:
     """A list of a section. only: it replaces the bases'."""
 
-    items: list[Entry] = field(default_factory=list)
+    items: list[Entry] = fresh(default_factory=list)
     only: bool = False
 
 
-@dataclass
+@mutable
 class Layer:
     """One file's content: values by (section, key), lists as Entries, rules as raw tables with positions."""
 
     file: str
     directory: str
-    values: dict[tuple[str, str], Any] = field(default_factory=dict)
-    places: dict[tuple[str, str], Position] = field(default_factory=dict)
-    vars: dict[str, str] = field(default_factory=dict)
-    rules: list[tuple[dict[str, Any], int]] = field(default_factory=list)
-    positions: dict[tuple[str | int, ...], tuple[int, int]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    values: dict[tuple[str, str], Any] = fresh(default_factory=dict)
+    places: dict[tuple[str, str], Position] = fresh(default_factory=dict)
+    vars: dict[str, str] = fresh(default_factory=dict)
+    rules: list[tuple[dict[str, Any], int]] = fresh(default_factory=list)
+    positions: dict[tuple[str | int, ...], tuple[int, int]] = fresh(default_factory=dict)
+    problems: list[Problem] = fresh(default_factory=list)
 
     def at(self, *path: str | int) -> Position:
         """Where `path` stands, or the nearest thing above it."""

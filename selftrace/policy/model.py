@@ -6,15 +6,16 @@ turns it into a `Plan`. Nothing here looks at a kernel or starts anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from selftrace.record import fresh, record
 
 Enforce = Literal["auto", "kernel", "supervisor", "advisory"]
 ActionName = Literal["allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"]
 CountBy = Literal["thread", "process", "tree"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Position:
     """Where something stands in a policy; line and column count from 1."""
 
@@ -26,7 +27,7 @@ class Position:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One string of a list (a path pattern, an address, a call or group name) and its place."""
 
@@ -34,7 +35,7 @@ class Entry:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class When:
     """strace's counter: matches calls first, first+step, … up to last; counts from 1.
 
@@ -47,7 +48,7 @@ class When:
     step: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Match:
     """One `match` entry: subject (argument name, "a0".."a5" or "@path" …), operator, operands.
 
@@ -62,7 +63,7 @@ class Match:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Action:
     """What a rule does. Only the fields that the action's name needs are set."""
 
@@ -77,7 +78,7 @@ class Action:
     """"module:function" for "python"."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One [[rule]] or one handler, in order."""
 
@@ -91,7 +92,7 @@ class Rule:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Calls:
     """[calls]. A section that is absent is None in the model."""
 
@@ -101,7 +102,7 @@ class Calls:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fs:
     """[fs]: patterns with variables substituted, absolute, in glob syntax."""
 
@@ -113,7 +114,7 @@ class Fs:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Net:
     """[net]: addresses as written."""
 
@@ -122,7 +123,7 @@ class Net:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Process:
     """[process]; None: not said."""
 
@@ -132,7 +133,7 @@ class Process:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """[limits]; None: no limit. Places by key in `where`."""
 
@@ -144,10 +145,10 @@ class Limits:
     file_size: int | None = None
     output: int | None = None
     disk: int | None = None
-    where: dict[str, Position] = field(default_factory=dict, hash=False, compare=False)
+    where: dict[str, Position] = fresh(default_factory=dict, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Default:
     """[default]."""
 
@@ -157,7 +158,7 @@ class Default:
     where: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PolicyModel:
     """A whole policy, its bases merged in and its variables substituted."""
 

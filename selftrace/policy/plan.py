@@ -8,10 +8,10 @@ Plain frozen data; nothing here touches a kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from selftrace.policy.model import CountBy, Position, When
+from selftrace.record import fresh, record
 
 Enforcement = Literal["kernel", "supervisor", "supervisor-racy", "advisory", "unavailable"]
 RANK: tuple[Enforcement, ...] = ("kernel", "supervisor", "supervisor-racy", "advisory", "unavailable")
@@ -20,7 +20,7 @@ RANK: tuple[Enforcement, ...] = ("kernel", "supervisor", "supervisor-racy", "adv
 Gate = Literal["integrity", "calls", "fs", "net", "process", "limits", "rule", "default"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One rule as `explain` prints it. Its index in `Plan.rows` is the rule number everywhere:
     in the filter's trap data, in the native table and in the ring's records."""
@@ -43,7 +43,7 @@ class Row:
 # --- the kernel's filter ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """A test of one scalar argument (unsigned).
 
@@ -60,7 +60,7 @@ class Condition:
     values: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """What the filter answers.
 
@@ -75,7 +75,7 @@ class Decision:
     rule: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FilterRule:
     """Conditions (all must hold) on calls; first matching rule of a call decides."""
 
@@ -84,7 +84,7 @@ class FilterRule:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FilterSpec:
     """Ordered rules; `default` for known calls that no rule matches, `unknown` for numbers that
     are not in `known`. Architecture and x32 checks are the compiler's own."""
@@ -98,7 +98,7 @@ class FilterSpec:
 # --- the floor ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LandlockRule:
     """A grant below one existing path. access: names without the LANDLOCK_ACCESS_FS_ prefix, in
     lower case (e.g. "read_file", "read_dir", "execute", "write_file", "truncate", "make_reg")."""
@@ -107,7 +107,7 @@ class LandlockRule:
     access: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LandlockSpec:
     """fs None: file system not restricted. tcp_connect/tcp_bind None: not restricted, else the
     ports allowed. scopes: of "abstract_unix_socket", "signal"."""
@@ -124,7 +124,7 @@ Grant = Literal["read", "write", "exec"]
 Follow = Literal["always", "never", "open_flags", "at_nofollow", "at_follow", "openat2"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathUse:
     """A path argument and the grant that the [fs] gate asks for it.
 
@@ -141,7 +141,7 @@ class PathUse:
     flags: int = -1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddrUse:
     """A socket address argument: kind connect | bind | sendmsg | sendmmsg; argument indices.
     sendmsg, sendmmsg: `addr` is the msghdr argument."""
@@ -152,7 +152,7 @@ class AddrUse:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathPattern:
     """A pattern over resolved absolute paths (bytes), braces already expanded.
 
@@ -163,7 +163,7 @@ class PathPattern:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddrPattern:
     """family inet | inet6 | unix; address: packed network address (inet 4, inet6 16 bytes) or the
     unix path pattern; prefix: bits that count; ports inclusive; protocol tcp | udp | any."""
@@ -176,7 +176,7 @@ class AddrPattern:
     protocol: Literal["any", "tcp", "udp"] = "any"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NativeMatch:
     """One condition of a native rule: exactly one of the fields is set.
 
@@ -193,7 +193,7 @@ class NativeMatch:
     negate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NativeRule:
     """A [[rule]] or handler, evaluated in order inside the tracee.
 
@@ -215,7 +215,7 @@ class NativeRule:
     count_by: CountBy = "thread"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallGate:
     """Gate 2 for one call inside the tracee: refused with errno_ (or kill), by `row`."""
 
@@ -230,19 +230,19 @@ class CallGate:
     """All must hold for the refusal; the first CallGate of a call whose conditions hold decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NativeSpec:
     """All that the interposer decides by itself."""
 
     audit: bool = False
     kill_on_error: bool = False
     """[default] on_error = "kill"."""
-    calls: dict[int, tuple[CallGate, ...]] = field(default_factory=dict)
+    calls: dict[int, tuple[CallGate, ...]] = fresh(default_factory=dict)
     """sysno → refusals of gates 2 and [process], in order; a call that is absent passes."""
     unknown_errno: int = 38
     unknown_row: int = 0
-    path_uses: dict[int, tuple[PathUse, ...]] = field(default_factory=dict)
-    addr_uses: dict[int, AddrUse] = field(default_factory=dict)
+    path_uses: dict[int, tuple[PathUse, ...]] = fresh(default_factory=dict)
+    addr_uses: dict[int, AddrUse] = fresh(default_factory=dict)
     fs_closed: bool = False
     """True: [fs] is present, paths outside the lists are refused (EACCES)."""
     fs_read: tuple[PathPattern, ...] = ()
@@ -266,7 +266,7 @@ class NativeSpec:
     tasks_row: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handler:
     """A Python handler in the tracee: `module:function`, the row and the calls it is for."""
 
@@ -275,7 +275,7 @@ class Handler:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LimitSpec:
     """Limits for rlimits (C, before exec) and the monitor's watches. None: none. Bytes, seconds."""
 
@@ -289,7 +289,7 @@ class LimitSpec:
     disk: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Features:
     """What this kernel and machine have, as `kernel.features.probe()` found it, or masked by a test."""
 
@@ -302,7 +302,7 @@ class Features:
     arch: str = "x86_64"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """A policy compiled for one kernel."""
 

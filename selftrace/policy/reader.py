@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +12,7 @@ from selftrace.policy.layer import LISTS, SECTIONS, Entries, Layer, read_layer
 from selftrace.policy.model import Calls, Default, Entry, Fs, Limits, Net, PolicyModel, Position, Process, Rule
 from selftrace.policy.rules import RuleReader, calls_named
 from selftrace.policy.variables import Context, substitute
+from selftrace.record import replace
 
 MAX_DEPTH = 8
 BUILTIN = "builtin:"
@@ -226,7 +226,7 @@ def _model(merger: _Merger, last: Layer) -> PolicyModel:
         **{key: get("limits", key) for key in SECTIONS["limits"]},
         where={key: places["limits", key] for key in SECTIONS["limits"] if ("limits", key) in places},
     )
-    limits = dataclasses.replace(limits, tasks=_whole(limits.tasks), open_files=_whole(limits.open_files))
+    limits = replace(limits, tasks=_whole(limits.tasks), open_files=_whole(limits.open_files))
     return PolicyModel(
         name=get("", "name", "") or Path(last.file).stem,
         mode=cast(Any, get("", "mode", "enforce")),

@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from selftrace.calls import nearest
+from selftrace.record import fresh, record
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}|)")
 _SPECIAL = re.compile(r"([*?{}\\])")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Context:
     """What the variables of one run stand for. Paths are absolute; empty: not known here."""
 
@@ -25,7 +25,7 @@ class Context:
     cwd: str = ""
     python: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
-    uid: int = field(default_factory=os.geteuid)
+    uid: int = fresh(default_factory=os.geteuid)
 
     def values(self) -> dict[str, tuple[str, ...]]:
         """By name, without the empty ones."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from selftrace import Policy, Result
 from selftrace.job import Job
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.plan import Features, LandlockSpec, Plan
+from selftrace.record import replace
 from selftrace.session import Options, Run
 
 PRELUDE = (Path(__file__).parent / "prelude.py").read_text()
@@ -25,12 +25,11 @@ def without_call(plan: Plan, sysno: int) -> Plan:
         return tuple(number for number in numbers if number != sysno)
 
     rules = tuple(
-        dataclasses.replace(rule, sysnos=keep(rule.sysnos)) if rule.decision.kind in ("deny", "errno") else rule
-        for rule in plan.filter.rules
+        replace(rule, sysnos=keep(rule.sysnos)) if rule.decision.kind in ("deny", "errno") else rule for rule in plan.filter.rules
     )
     calls = {number: gates for number, gates in plan.native.calls.items() if number != sysno}
-    spec = dataclasses.replace(plan.filter, rules=tuple(rule for rule in rules if rule.sysnos))
-    return dataclasses.replace(plan, filter=spec, native=dataclasses.replace(plan.native, calls=calls))
+    spec = replace(plan.filter, rules=tuple(rule for rule in rules if rule.sysnos))
+    return replace(plan, filter=spec, native=replace(plan.native, calls=calls))
 
 
 def without(plan: Plan, row_id: str) -> Plan:
@@ -41,22 +40,22 @@ def without(plan: Plan, row_id: str) -> Plan:
         rule for rule in plan.filter.rules if not (rule.decision.kind in ("deny", "errno") and rule.decision.rule in rows)
     )
     calls = {n: tuple(g for g in gates if g.row not in rows) for n, gates in plan.native.calls.items()}
-    plan = dataclasses.replace(
+    plan = replace(
         plan,
-        filter=dataclasses.replace(plan.filter, rules=rules),
-        native=dataclasses.replace(plan.native, calls={n: gates for n, gates in calls.items() if gates}),
+        filter=replace(plan.filter, rules=rules),
+        native=replace(plan.native, calls={n: gates for n, gates in calls.items() if gates}),
     )
     landlock = plan.landlock or LandlockSpec()
     if row_id == "fs.default":
-        landlock = dataclasses.replace(landlock, fs=None)
+        landlock = replace(landlock, fs=None)
     if row_id == "net.ports":
-        landlock = dataclasses.replace(landlock, tcp_connect=None, tcp_bind=None)
+        landlock = replace(landlock, tcp_connect=None, tcp_bind=None)
     if row_id == "process.signals":
-        landlock = dataclasses.replace(landlock, scopes=landlock.scopes - {"signal"})
-        plan = dataclasses.replace(plan, drop_identity=False)
+        landlock = replace(landlock, scopes=landlock.scopes - {"signal"})
+        plan = replace(plan, drop_identity=False)
     if row_id.startswith("limits."):
-        plan = dataclasses.replace(plan, limits=dataclasses.replace(plan.limits, **{row_id.removeprefix("limits."): None}))
-    return dataclasses.replace(plan, landlock=landlock)
+        plan = replace(plan, limits=replace(plan.limits, **{row_id.removeprefix("limits."): None}))
+    return replace(plan, landlock=landlock)
 
 
 def attack(
@@ -92,16 +91,16 @@ def attack(
         if off_call is not None:
             plan = without_call(plan, off_call)
         if not landlock:
-            plan = dataclasses.replace(plan, landlock=None)
+            plan = replace(plan, landlock=None)
         if not identity:
-            plan = dataclasses.replace(plan, drop_identity=False)
+            plan = replace(plan, drop_identity=False)
         run.use_plan(plan)
         return run.session.run()
 
 
 def masked(features: Features, abi: int) -> Features:
     """The features of a kernel whose Landlock is older."""
-    return dataclasses.replace(features, landlock_abi=min(abi, features.landlock_abi))
+    return replace(features, landlock_abi=min(abi, features.landlock_abi))
 
 
 def breached(result: Result) -> bool:

@@ -183,10 +183,9 @@ def test_kill_9_of_the_tracee_is_reported() -> None:
 
 
 def test_results_can_be_pickled_and_are_frozen() -> None:
-    import dataclasses
     import pickle
 
     result = selftrace.run(code="open('/etc/passwd')")
     assert pickle.loads(pickle.dumps(result)) == result
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         result.exit_code = 0  # type: ignore[misc]

@@ -4,12 +4,12 @@ calls that nothing is said about stay in the kernel's constant-action bitmap; th
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from selftrace.errors import PolicyError
 from selftrace.kernel.bpf import program as bpf
 from selftrace.kernel.bpf.assembler import Assembler
 from selftrace.policy.plan import Condition, Decision, FilterRule, FilterSpec
+from selftrace.record import record
 
 AUDIT_ARCH_X86_64 = 0xC000003E
 X32_BIT = 0x40000000
@@ -21,7 +21,7 @@ POST_DATA = 0xFFFF
 _WORD = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gate:
     """The return PCs that may make trapped calls: low ≤ PC ≤ high and PC & mask == value; both within one 4 GiB."""
 

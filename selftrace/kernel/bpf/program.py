@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from selftrace.record import record
 
 LD_W_ABS, JMP_JA, JEQ, JGT, JGE, JSET, RET_K, ALU_AND = 0x20, 0x05, 0x15, 0x25, 0x35, 0x45, 0x06, 0x54
 RET_KILL_PROCESS, RET_TRAP, RET_ERRNO, RET_ALLOW = 0x80000000, 0x00030000, 0x00050000, 0x7FFF0000
@@ -28,7 +29,7 @@ def offset_high(arg: int) -> int:
     return 20 + 8 * arg
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instruction:
     """struct sock_filter."""
 
@@ -38,7 +39,7 @@ class Instruction:
     k: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     """A filter, ready to load."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 
 from selftrace.calls import Table, table
@@ -27,6 +26,7 @@ from selftrace.policy.plan import (
     Row,
 )
 from selftrace.policy.rules import calls_named
+from selftrace.record import replace
 
 EPERM, EACCES, ENOSYS = 1, 13, 38
 
@@ -116,7 +116,5 @@ class GateCompiler:
     def lose(self, row: int, why: str, remedy: str) -> None:
         self.lost.append((self.rows[row], why, remedy))
         if self.rows[row].id in self.model.allow_degraded:
-            self.rows[row] = dataclasses.replace(
-                self.rows[row], enforcement="advisory", note=f"{why}: accepted by allow_degraded"
-            )
+            self.rows[row] = replace(self.rows[row], enforcement="advisory", note=f"{why}: accepted by allow_degraded")
             self.degraded.append(f"{self.rows[row].id}: {why}; {self.rows[row].subject}: advisory only")

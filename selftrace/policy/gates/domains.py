@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from selftrace.policy import capabilities, landlock_tier, sockets
 from selftrace.policy.gates.base import EACCES, ENOSYS, GateCompiler
 from selftrace.policy.model import Limits, Position
@@ -13,6 +11,7 @@ from selftrace.policy.plan import (
     LimitSpec,
 )
 from selftrace.policy.quiet import quiet_patterns
+from selftrace.record import fields, replace
 
 _TRUNCATE, _ACCESS_MODE = 0x200, 3
 
@@ -50,7 +49,7 @@ class DomainGates(GateCompiler):
         self.trap(uses, row)
         self._old_landlock(row)
         self.fs_parts = {"read": read, "write": write, "exec": execute}
-        self.native = dataclasses.replace(
+        self.native = replace(
             self.native,
             path_uses=uses,
             fs_closed=True,
@@ -122,7 +121,7 @@ class DomainGates(GateCompiler):
         self.filter += rules
         for sysno, found in gates.items():
             self.gates.setdefault(sysno, []).extend(found)
-        self.native = dataclasses.replace(self.native, net_closed=True, net_connect=connect, net_bind=bind, net_row=row)
+        self.native = replace(self.native, net_closed=True, net_connect=connect, net_bind=bind, net_row=row)
         if not (connect or bind):
             return
         address = self.row(
@@ -135,7 +134,7 @@ class DomainGates(GateCompiler):
             "the address is read before the call",
             remedy,
         )
-        self.native = dataclasses.replace(self.native, addr_uses=capabilities.addr_uses(self.table), net_row=address)
+        self.native = replace(self.native, addr_uses=capabilities.addr_uses(self.table), net_row=address)
         self.trap(self.native.addr_uses, address)
         listed = landlock_tier.ports((*connect, *bind)) is not None
         if self.features.landlock_abi >= 4 and listed:
@@ -179,4 +178,4 @@ _LIMITS: dict[str, tuple[Enforcement, str]] = {
 
 
 def _limit_spec(limits: Limits) -> LimitSpec:
-    return LimitSpec(**{field.name: getattr(limits, field.name) for field in dataclasses.fields(LimitSpec)})
+    return LimitSpec(**{name: getattr(limits, name) for name in fields(LimitSpec)})

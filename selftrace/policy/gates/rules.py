@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from selftrace.calls import errno_name
@@ -17,6 +16,7 @@ from selftrace.policy.plan import (
     NativeMatch,
     NativeRule,
 )
+from selftrace.record import replace
 
 _PSEUDO_PATHS = {"@path": 0, "@path2": 1, "@fd_path": 2}
 
@@ -118,11 +118,11 @@ class RuleGates(GateCompiler):
         if any(match.paths is not None for match in matches):
             uses = capabilities.path_uses(self.table)
             wanted = {sysno: uses[sysno] for sysno in numbers if sysno in uses}
-            self.native = dataclasses.replace(self.native, path_uses={**self.native.path_uses, **wanted})
+            self.native = replace(self.native, path_uses={**self.native.path_uses, **wanted})
         if any(match.addrs is not None for match in matches):
             places = capabilities.addr_uses(self.table)
             held = {sysno: places[sysno] for sysno in numbers if sysno in places}
-            self.native = dataclasses.replace(self.native, addr_uses={**self.native.addr_uses, **held})
+            self.native = replace(self.native, addr_uses={**self.native.addr_uses, **held})
 
     def _why_advisory(self, rule: Rule, scalar: bool, earlier: bool) -> str:
         if rule.when is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 
 import pytest
@@ -15,6 +14,7 @@ from selftrace.policy.lint import lint
 from selftrace.policy.plan import Features, Plan
 from selftrace.policy.reader import builtin_names
 from selftrace.policy.variables import Context
+from selftrace.record import replace
 
 CONTEXT = Context(
     script="/srv/job.py", script_dir="/srv", home="/home/u", tmp="/tmp/run", cwd="/w", python=("/usr/lib/python3",), site=("/s",)
@@ -60,7 +60,7 @@ def test_z_content_is_given_and_nothing_opened() -> None:
 @pytest.mark.parametrize("root", [True, False])
 @pytest.mark.parametrize("name", builtin_names())
 def test_builtins_start_on_every_landlock(name: str, root: bool, abi: int) -> None:
-    features = dataclasses.replace(NOW, landlock_abi=abi, root=root)
+    features = replace(NOW, landlock_abi=abi, root=root)
     plan = compile_plan(Policy.builtin(name).model(CONTEXT), features)
     assert all(row.enforcement != "unavailable" for row in plan.rows)
     denying = [row for row in plan.rows if row.enforcement]
@@ -75,7 +75,7 @@ def test_builtins_start_on_every_landlock(name: str, root: bool, abi: int) -> No
 
 @pytest.mark.parametrize("name", builtin_names())
 def test_builtins_without_landlock_say_what_is_lost(name: str) -> None:
-    features = dataclasses.replace(NOW, landlock_abi=0)
+    features = replace(NOW, landlock_abi=0)
     policy = Policy.builtin(name)
     try:
         plan = compile_plan(policy.model(CONTEXT), features)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from pathlib import Path
 
@@ -227,7 +226,7 @@ def test_flag_expressions_and_numbers() -> None:
 def test_when(text: str, expected: tuple[int, int | None, int]) -> None:
     (rule,) = read(f'policy = 1\n[[rule]]\ncalls = ["read"]\naction = "log"\nwhen = "{text}"').rules
     assert rule.when is not None
-    first, last, step = dataclasses.astuple(rule.when)
+    first, last, step = (rule.when.first, rule.when.last, rule.when.step)
     if text == "5":
         assert first == 5 and (last == 5 or step == 0)
     else:
