@@ -9,12 +9,12 @@ Names are loaded when they are first used: importing the package costs next to n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as type checkers know it; typing itself costs a command 3 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from selftrace.errors import (
         BuildError,
         CommandError,
@@ -77,6 +77,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'selftrace' has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"selftrace.{home}"), name)
     globals()[name] = value
     return value

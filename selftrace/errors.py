@@ -13,10 +13,12 @@ A failure of the kernel itself stays an OSError with the call's name in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from selftrace.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 
 class SelftraceError(Exception):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Literal
 
 from selftrace.errors import UnsupportedError
 from selftrace.record import record
 
-Kind = Literal["script", "module", "code"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    Kind = Literal["script", "module", "code"]
+
+_asked: dict[tuple[str, int], Interpreter] = {}
 
 
 @record
@@ -132,9 +136,14 @@ def _added(site: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@lru_cache(maxsize=8)
-def _foreign(python: str, _stamp: int) -> Interpreter:
+def _foreign(python: str, stamp: int) -> Interpreter:
     """Asked of the interpreter itself: 20 ms, once in a process for each."""
+    if (python, stamp) not in _asked:
+        _asked[python, stamp] = _ask(python)
+    return _asked[python, stamp]
+
+
+def _ask(python: str) -> Interpreter:
     import subprocess
 
     question = (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Mapping, Sequence
 
 from selftrace.backends.base import Launch
 from selftrace.backends.trap import native_directory, sealed
 from selftrace.record import fresh, mutable, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _CONFIG, _CONTROL, _STATUS, _FIRST = 3, 4, 5, 10
 _HIGH = 64
@@ -92,7 +94,7 @@ class Monitor:
             for target, fd in [*wanted, (_CONFIG, config_fd)]:
                 moved.append(_high(fd))
                 actions.append((os.POSIX_SPAWN_DUP2, moved[-1], target))
-            program = os.fspath(native_directory() / "_monitor")
+            program = os.path.join(native_directory(), "_monitor")
             self.pid = os.posix_spawn(program, [program], {}, file_actions=actions, setpgroup=0, setsigmask=[])
         except BaseException:
             os.close(self._control)
@@ -105,8 +107,10 @@ class Monitor:
     def stop(self, reason: str = "c") -> None:
         """Ends the run: c cancelled, o too much output, v a violation that kills."""
         if not self._closed:
-            with contextlib.suppress(BrokenPipeError):
+            try:
                 os.write(self._control, reason.encode())
+            except BrokenPipeError:
+                pass
 
     def read(self) -> bool:
         """Takes what has arrived on `status_fd`, waiting if nothing has; False at the end."""
@@ -132,5 +136,7 @@ class Monitor:
         self._closed = True
         os.close(self._control)
         os.close(self.status_fd)
-        with contextlib.suppress(ChildProcessError):
+        try:
             os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass

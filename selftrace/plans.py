@@ -1,130 +1,130 @@
-"""Plans compiled before: a service runs the same policy again and again, and only the private directory differs.
+"""Plans compiled before: the same policy is run again and again, and only the private directory differs.
 
-A kept plan is used for the same policy, script, directories and interpreter, while its files and everything that its
-patterns name are as they were. Its private directory's name is exchanged for the new one, which is as long.
+A kept plan is used for the same policy, script, directories, interpreter and kernel, while its files and everything that
+its patterns name are as they were. Its private directory's name is exchanged for the new one, which is as long. Plans are
+kept in this process, and on disk for the next one.
 """
 
 from __future__ import annotations
 
+import marshal
 import os
-from collections import OrderedDict
-from collections.abc import Hashable
-from pathlib import Path
-from threading import Lock
+import sys
+import zlib
+from _thread import allocate_lock  # threading costs a command 0.6 ms
 
-from selftrace.backends import trap
+from selftrace import __version__, cache
 from selftrace.kernel import features as kernel_features
-from selftrace.policy.api import Policy
-from selftrace.policy.compile import compile as compile_plan
-from selftrace.policy.patterns import fixed_prefix
-from selftrace.policy.plan import PathPattern, Plan
-from selftrace.policy.variables import Context
-from selftrace.record import record, replace
+from selftrace.policy.terms import Context
+from selftrace.prepared import Prepared, from_data, packed, to_data
+from selftrace.record import replace, to_tuple
 
-_KEPT = 32
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from selftrace.policy.api import Policy
 
+_KEPT_HERE, _KEPT_ON_DISK = 32, 64
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_.-")
 
-@record
-class Prepared:
-    """A plan and its table for the interposer."""
-
-    plan: Plan
-    table: bytes
+_entries: dict[bytes, bytes] = {}
+_lock = allocate_lock()
 
 
-@record
-class _Entry:
-    prepared: Prepared
-    tmp: str
-    files: tuple[tuple[str, int, int], ...]
-    """Source, mtime in ns, size."""
-    named: tuple[tuple[str, bool, bool], ...]
-    """Path, whether it exists, whether it is a directory."""
+def _key(policy: Policy, context: Context) -> bytes | None:
+    """Everything that decides what a plan is; None: it cannot be kept."""
+    if not _PLAIN.issuperset(os.fsencode(context.tmp)):
+        return None
 
-
-_entries: OrderedDict[Hashable, _Entry] = OrderedDict()
-_lock = Lock()
-
-
-def _without_tmp(context: Context) -> Context:
     def plain(path: str) -> str:
         return "" if path == context.tmp else path
 
-    return replace(context, tmp="", cwd=plain(context.cwd), script_dir=plain(context.script_dir))
+    rest = replace(context, tmp="", cwd=plain(context.cwd), script_dir=plain(context.script_dir))
+    features = kernel_features.probe()
+    return packed(
+        (
+            __version__,
+            kernel_features.code_stamp(),
+            sys.hexversion,
+            os.uname().release,
+            kernel_features.libseccomp_stamp(),
+            policy.fingerprint(),
+            to_tuple(features),
+            to_tuple(rest),
+            len(context.tmp),
+        )
+    )
 
 
-def _files(sources: tuple[str, ...]) -> tuple[tuple[str, int, int], ...] | None:
-    """None where a source is no file, or says what only the environment knows."""
+def _stamps(sources: tuple[str, ...]) -> tuple[tuple[str, int, int], ...] | None:
+    """(path, mtime in ns, size) of each; None where one is no file."""
     found = []
     for source in sources:
         try:
             status = os.stat(source)
-            if b"${env:" in Path(source).read_bytes():
-                return None
         except OSError:
             return None
         found.append((source, status.st_mtime_ns, status.st_size))
     return tuple(found)
 
 
+def _asks_environment(sources: tuple[str, ...], text: str) -> bool:
+    if "${env:" in text:
+        return True
+    for source in sources:
+        with open(source, "rb") as file:
+            if b"${env:" in file.read():
+                return True
+    return False
+
+
 def _state(paths: tuple[str, ...]) -> tuple[tuple[str, bool, bool], ...]:
+    """(path, whether it exists, whether it is a directory) of each."""
     return tuple((path, os.path.lexists(path), os.path.isdir(path)) for path in paths)
 
 
-def _named(plan: Plan, tmp: str) -> tuple[str, ...]:
-    native = plan.native
-    patterns = (*native.fs_read, *native.fs_write, *native.fs_exec)
-    prefixes = dict.fromkeys(fixed_prefix(pattern) for pattern in patterns)
-    return tuple(path for path in prefixes if not path.startswith((tmp, "/proc/")))
+def _kept(key: bytes, tmp: str) -> Prepared | None:
+    with _lock:
+        entry = _entries.get(key)
+    if entry is None:
+        entry = cache.read(_file(key))
+        if entry is None or not entry.startswith(key):
+            return None
+        entry = entry[len(key) :]
+        _remember(key, entry)
+    old = entry[: len(os.fsencode(tmp))]
+    files, named, data = marshal.loads(entry[len(old) :].replace(old, os.fsencode(tmp)))
+    if _stamps(tuple(source for source, _, _ in files)) != files or _state(tuple(path for path, _, _ in named)) != named:
+        return None
+    return from_data(data)
 
 
-def _moved(patterns: tuple[PathPattern, ...], old: bytes, new: bytes) -> tuple[PathPattern, ...]:
-    return tuple(replace(p, text=p.text.replace(old, new)) if old in p.text else p for p in patterns)
+def _remember(key: bytes, entry: bytes) -> None:
+    with _lock:
+        _entries[key] = entry
+        if len(_entries) > _KEPT_HERE:
+            del _entries[next(iter(_entries))]
 
 
-def _relocate(prepared: Prepared, old: str, new: str) -> Prepared:
-    plan, raw_old, raw_new = prepared.plan, os.fsencode(old), os.fsencode(new)
-    native = replace(
-        plan.native,
-        fs_read=_moved(plan.native.fs_read, raw_old, raw_new),
-        fs_write=_moved(plan.native.fs_write, raw_old, raw_new),
-        fs_exec=_moved(plan.native.fs_exec, raw_old, raw_new),
-    )
-    landlock = plan.landlock
-    if landlock is not None and landlock.fs is not None:
-        rules = tuple(replace(r, path=r.path.replace(old, new)) if old in r.path else r for r in landlock.fs)
-        landlock = replace(landlock, fs=rules)
-    writable = tuple(path.replace(old, new) for path in plan.mounts_writable)
-    moved = replace(plan, native=native, landlock=landlock, mounts_writable=writable)
-    return Prepared(moved, prepared.table.replace(raw_old, raw_new))
-
-
-def _mentions(plan: Plan, tmp: str) -> bool:
-    """Whether rules or rows name the private directory: such a plan is not kept."""
-    raw = os.fsencode(tmp)
-    rules = any(p.text.startswith(raw) for rule in plan.native.rules for match in rule.matches for p in match.paths or ())
-    denials = any(raw in pattern.text for pattern, _ in plan.native.fs_deny)
-    return rules or denials or any(tmp in row.subject for row in plan.rows)
+def _file(key: bytes) -> str:
+    return f"plan-{zlib.crc32(key):08x}"
 
 
 def prepare(policy: Policy, context: Context) -> Prepared:
     """The policy compiled for this kernel and this run. Raises PolicyError, UnsupportedError."""
-    key = (policy.fingerprint(), _without_tmp(context), len(context.tmp))
-    with _lock:
-        entry = _entries.get(key)
-        if entry is not None:
-            _entries.move_to_end(key)
-    if entry is not None:
-        sources = tuple(source for source, _, _ in entry.files)
-        if _files(sources) == entry.files and _state(tuple(path for path, _, _ in entry.named)) == entry.named:
-            return _relocate(entry.prepared, entry.tmp, context.tmp)
+    key = _key(policy, context)
+    kept = _kept(key, context.tmp) if key is not None else None
+    if kept is not None:
+        return kept
+    from selftrace.compiling import compiled
+
     model = policy.model(context)
-    plan = compile_plan(model, kernel_features.probe())
-    prepared = Prepared(plan, trap.encoded(plan))
-    files = _files(model.sources)
-    if files is not None and not _mentions(plan, context.tmp):
-        with _lock:
-            _entries[key] = _Entry(prepared, context.tmp, files, _state(_named(plan, context.tmp)))
-            if len(_entries) > _KEPT:
-                _entries.popitem(last=False)
+    prepared, named = compiled(model, kernel_features.probe())
+    sources = tuple(source for source in model.sources if policy.text is None or source != policy.name)
+    files = _stamps(sources)
+    if key is not None and files is not None and not _asks_environment(sources, policy.text or ""):
+        paths = tuple(path for path in named if not path.startswith(context.tmp))
+        entry = os.fsencode(context.tmp) + packed((files, _state(paths), to_data(prepared)))
+        _remember(key, entry)
+        cache.write(_file(key), key + entry)
+        cache.forget("plan-", _KEPT_ON_DISK)
     return prepared

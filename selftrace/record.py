@@ -140,6 +140,11 @@ def replace(instance: Instance, /, **changes: Any) -> Instance:
     return type(instance)(**{**values, **changes})
 
 
+def to_tuple(instance: Any) -> tuple[Any, ...]:
+    """The values of its fields, in order."""
+    return _values(instance)
+
+
 def to_dict(instance: Any) -> dict[str, Any]:
     """Field → value, records within likewise."""
     return {name: _plain(getattr(instance, name)) for name in fields(type(instance))}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+import os
 
 from selftrace.errors import RunError
 from selftrace.record import fields, fresh, record
 
-Reason = Literal["exit", "signal", "timeout", "cpu", "memory", "output", "disk", "violation", "error"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal
+
+    Reason = Literal["exit", "signal", "timeout", "cpu", "memory", "output", "disk", "violation", "error"]
 
 
 @record
@@ -57,7 +58,7 @@ class Violation:
         held = ", ".join(filter(None, [self.where, self.enforcement]))
         parts = [what, f"by {self.rule.replace('.', ' ', 1)}" + (f" ({held})" if held else "")]
         if self.place is not None:
-            parts.append(f"at {Path(self.place.file).name}:{self.place.line} in {self.place.function}")
+            parts.append(f"at {os.path.basename(self.place.file)}:{self.place.line} in {self.place.function}")
         text = ", ".join(parts)
         if self.note:
             text += f": {self.note}"
@@ -78,7 +79,7 @@ class Event:
     place: Frame | None = None
 
     def __str__(self) -> str:
-        place = f" at {Path(self.place.file).name}:{self.place.line}" if self.place else ""
+        place = f" at {os.path.basename(self.place.file)}:{self.place.line}" if self.place else ""
         return f"{self.kind}: {self.text}{place}" + (f": {self.note}" if self.note else "")
 
 
@@ -172,6 +173,8 @@ class Result:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """`to_dict` as JSON text."""
+        import json
+
         return json.dumps(self.to_dict(), indent=indent)
 
 
@@ -179,6 +182,8 @@ def _text(data: bytes) -> str | dict[str, str]:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
+        import base64
+
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 

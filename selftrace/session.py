@@ -3,35 +3,38 @@ signal handler, no working directory, no limit; the thread that calls `run` only
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from selftrace import plans, rundir
-from selftrace.backends import none, trap
+from selftrace.backends import trap
 from selftrace.errors import SelftraceError, UnsupportedError
-from selftrace.events.interpret import Interpreter
 from selftrace.events.ring import Ring
+from selftrace.events.use import USE, Uses
 from selftrace.job import Interpreter as Installation
 from selftrace.job import Job, interpreter
 from selftrace.kernel import features as kernel_features
 from selftrace.kernel.identity import Identity, choose
 from selftrace.kernel.limits import rlimits
 from selftrace.monitor import Monitor, MonitorConfig
-from selftrace.policy.api import Policy
-from selftrace.policy.patterns import fixed_prefix
-from selftrace.policy.plan import Plan
-from selftrace.policy.variables import Context
+from selftrace.policy.terms import Context
+from selftrace.prepared import Prepared
 from selftrace.record import fresh, mutable
-from selftrace.result import Event, Guarantee, Reason, Result, Usage, Violation
+from selftrace.result import Event, Guarantee, Result, Usage, Violation
 
-OnOutput = Callable[[str, bytes], None]
-OnViolation = Callable[[Violation], None]
-OnEvent = Callable[[Event], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from selftrace.events.interpret import Interpreter
+    from selftrace.policy.api import Policy
+    from selftrace.policy.plan import Plan
+    from selftrace.result import Reason
+
+    OnOutput = Callable[[str, bytes], None]
+    OnViolation = Callable[[Violation], None]
+    OnEvent = Callable[[Event], None]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHASHSEED")
@@ -108,33 +111,41 @@ def _check_backend(name: str) -> None:
     raise ValueError(f'unknown backend "{name}"; known: auto, trap, dispatch, notify, ptrace, inject, none')
 
 
-def _identity(plan: Plan, job: Job, installation: Installation, directory: str) -> Identity | None:
-    if not (plan.drop_identity and plan.features.root):
+def _identity(prepared: Prepared, job: Job, installation: Installation, directory: str) -> Identity | None:
+    if not prepared.give_up:
         return None
-    grants = [fixed_prefix(pattern) for pattern in plan.native.fs_read]
-    here = [path for path in grants if not path.startswith(("/proc", "/dev", directory)) and path != "/"]
+    here = [path for path in prepared.needed if not path.startswith(directory)]
     needed = [job.python, *installation.prefixes, _PACKAGE, *([job.target] if job.kind == "script" else []), *here]
-    written = [path for path in plan.mounts_writable if not path.startswith(("/dev", "/proc", directory))]
-    return choose(needed, written, landlock=plan.landlock is not None)
+    written = [path for path in prepared.written if not path.startswith(directory)]
+    return choose(needed, written, landlock=prepared.ruleset is not None)
 
 
 class Session:
     """A run of a job under a plan. `run` once; `cancel` from any thread."""
 
     def __init__(
-        self, prepared: plans.Prepared, job: Job, options: Options, *, directory: str, cwd: str, installation: Installation
+        self, prepared: Prepared, job: Job, options: Options, *, directory: str, cwd: str, installation: Installation
     ) -> None:
         self.prepared, self.job, self.options = prepared, job, options
-        self.plan = plan = prepared.plan
         self.directory, self.cwd, self.installation = directory, cwd, installation
-        self.notes: list[str] = list(plan.degraded)
+        self.notes: list[str] = list(prepared.degraded)
         self._monitor: Monitor | None = None
         self._cancelled = False
         self._streams: dict[int, tuple[str, bytearray]] = {}
         self._truncated: list[str] = []
-        libraries = (*installation.prefixes, *installation.site)
-        hook = os.path.join(_PACKAGE, "tracee", "hook.py")
-        self._reports = Interpreter(plan, cwd, libraries, hook, installation.added)
+        self._made_reports: Interpreter | None = None
+        self._uses = Uses(cwd)
+
+    @property
+    def _reports(self) -> Interpreter:
+        """Made for the first refusal: most runs have none, and it needs the whole plan."""
+        if self._made_reports is None:
+            from selftrace.events.interpret import Interpreter
+
+            where = self.installation
+            hook = os.path.join(_PACKAGE, "tracee", "hook.py")
+            self._made_reports = Interpreter(self.prepared.plan, self.cwd, (*where.prefixes, *where.site), hook, where.added)
+        return self._made_reports
 
     def cancel(self) -> None:
         """Ends the run; `run` then raises Cancelled."""
@@ -145,7 +156,7 @@ class Session:
     def run(self) -> Result:
         """Starts, waits, ends all of it. Raises OSError, UnsupportedError, Cancelled."""
         started_ns = time.monotonic_ns()
-        identity = _identity(self.plan, self.job, self.installation, self.directory)
+        identity = _identity(self.prepared, self.job, self.installation, self.directory)
         try:
             uid = identity.uid if identity else None
             if uid is not None:
@@ -164,7 +175,7 @@ class Session:
     # ---- starting --------------------------------------------------------------------------------
 
     def _config(self, identity: Identity | None) -> MonitorConfig:
-        limits, enforced = self.plan.limits, self.plan.mode == "enforce" and self.options.backend != "none"
+        limits, enforced = self.prepared.limits, self.prepared.mode == "enforce" and self.options.backend != "none"
         return MonitorConfig(
             cwd=self.cwd,
             directory=self.directory,
@@ -187,9 +198,11 @@ class Session:
     def _run(self, ring: Ring, identity: Identity | None) -> None:
         env = _environment(self.directory, self.options.env)
         if self.options.backend == "none":
+            from selftrace.backends import none
+
             launch = none.prepare(self.job, env)
         else:
-            launch = trap.prepare(self.plan, self.job, ring.fd, env, self.prepared.table)
+            launch = trap.prepare(self.prepared, self.job, ring.fd, env)
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -244,7 +257,7 @@ class Session:
     def _read_stream(self, fd: int, monitor: Monitor) -> bool:
         name, held = self._streams[fd]
         data = os.read(fd, _CHUNK)
-        limit = self.plan.limits.output
+        limit = self.prepared.limits.output
         room = len(data) if limit is None else max(0, limit - len(held))
         if len(data) > room:
             monitor.stop("o")
@@ -260,6 +273,9 @@ class Session:
         some = False
         for record in ring.read():
             some = True
+            if record.kind == USE:
+                self._uses.add(record)
+                continue
             found = self._reports.feed(record)
             if self._reports.killed:
                 monitor.stop("v")
@@ -278,13 +294,7 @@ class Session:
             if not pids:
                 return
             for pid in pids:
-                with contextlib.suppress(OSError):
-                    fd = os.pidfd_open(pid)
-                    try:
-                        if pid in _mapping(ring.inode, [pid]):
-                            signal.pidfd_send_signal(fd, signal.SIGKILL)
-                    finally:
-                        os.close(fd)
+                _kill_mapping(pid, ring.inode)
             time.sleep(0.01)
 
     # ---- afterwards ------------------------------------------------------------------------------
@@ -293,12 +303,11 @@ class Session:
         assert self._monitor is not None
         status = self._monitor.status
         reason, exit_code, number = self._ending(ring)
-        outputs, notes = rundir.take_outputs(self.cwd, self.options.outputs, self.plan.limits.disk or _OUTPUTS_LIMIT)
+        outputs, notes = rundir.take_outputs(self.cwd, self.options.outputs, self.prepared.limits.disk or _OUTPUTS_LIMIT)
         self.notes += notes
         if reason != "exit" or exit_code:
             self.notes += self._hints()
-        names = {number: call.name for number, call in _calls(self.plan).items()}
-        reports = self._reports
+        names, reports = self.prepared.calls, self._made_reports
         streams = {name: bytes(data) for name, data in self._streams.values()}
         return Result(
             reason=reason,
@@ -307,23 +316,23 @@ class Session:
             stdout=streams["stdout"],
             stderr=streams["stderr"],
             truncated=tuple(self._truncated),
-            violations=(*reports.violations.values(), *self._limit_violations()),
-            violations_dropped=reports.dropped + ring.dropped,
-            events=tuple(reports.events),
+            violations=(*(reports.violations.values() if reports else ()), *self._limit_violations()),
+            violations_dropped=(reports.dropped if reports else 0) + ring.dropped,
+            events=tuple(reports.events) if reports else (),
             outputs=outputs,
-            guarantees=guarantees(self.plan) if self.options.backend != "none" else (),
+            guarantees=tuple(Guarantee(*row) for row in self.prepared.guarantees) if self.options.backend != "none" else (),
             notes=tuple(dict.fromkeys(self.notes)),
             elapsed_ns=elapsed_ns,
             peak_memory_bytes=int(status.end.get("peak", 0)),
             usage=Usage(
                 calls={names.get(nr, f"syscall_{nr:#x}"): count for nr, count in ring.calls().items()},
-                files={path: tuple(sorted(how)) for path, how in sorted(reports.files.items())},
-                connections=tuple(reports.connections),
+                files={path: tuple(sorted(how)) for path, how in sorted(self._uses.files.items())},
+                connections=tuple(self._uses.connections),
                 cpu_seconds=int(status.end.get("cpu_us", 0)) / 1e6,
                 peak_tasks=int(status.end.get("tasks", 0)),
             ),
-            policy=self.plan.name,
-            mode=self.plan.mode,
+            policy=self.prepared.name,
+            mode=self.prepared.mode,
         )
 
     def _ending(self, ring: Ring) -> tuple[Reason, int | None, int | None]:
@@ -340,7 +349,7 @@ class Session:
         if self.options.backend != "none" and not ring.armed:
             self.notes.append("the sandbox could not be armed: nothing of the script ran")
             return "error", 125, None
-        if self._reports.killed:
+        if self._made_reports is not None and self._made_reports.killed:
             return "violation", None, number or None
         reason = _MONITOR_REASONS.get(status.end["reason"], "error")
         return reason, code if reason == "exit" else None, number or None
@@ -349,9 +358,9 @@ class Session:
         assert self._monitor is not None
         if self._monitor.status.end.get("reason") != "tasks":
             return []
-        row = next((row for row in self.plan.rows if row.id == "limits.tasks"), None)
+        row = next((row for row in self.prepared.plan.rows if row.id == "limits.tasks"), None)
         where = f"{os.path.basename(row.where.file)}:{row.where.line}" if row and row.where else ""
-        text = f"more than {self.plan.limits.tasks} tasks"
+        text = f"more than {self.prepared.limits.tasks} tasks"
         return [Violation("clone", text, "killed", "limits.tasks", where, row.enforcement or "" if row else "")]
 
     def _hints(self) -> list[str]:
@@ -361,20 +370,31 @@ class Session:
             return []
         missing = [
             name
-            for name in dict.fromkeys(self._reports.wanted)
+            for name in self._uses.wanted
             if os.path.exists(os.path.join(caller, name)) and not os.path.lexists(os.path.join(self.cwd, name))
         ]
         return [f"{name} is in your directory, not in the run's: give it with --input {name}" for name in missing[:5]]
 
 
-def _calls(plan: Plan) -> Mapping[int, Any]:
-    from selftrace.calls import table
-
-    return table(plan.features.arch).by_number
-
-
 def _close(fds: Sequence[int]) -> None:
     for fd in fds:
+        os.close(fd)
+
+
+def _kill_mapping(pid: int, inode: int) -> None:
+    """Ends the process if it still is the one that maps the ring."""
+    import signal
+
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        if pid in _mapping(inode, [pid]):
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    finally:
         os.close(fd)
 
 
@@ -392,17 +412,6 @@ def _mapping(inode: int, pids: Sequence[int] | None = None) -> list[int]:
         if any(int(line[4]) == inode for line in lines):
             found.append(pid)
     return found
-
-
-def guarantees(plan: Plan) -> tuple[Guarantee, ...]:
-    """One for each rule that denies something."""
-    if plan.mode == "audit":
-        return ()
-    rows = [row for row in plan.rows if row.enforcement is not None]
-    return tuple(
-        Guarantee(row.id, row.decision, row.subject, str(row.enforcement), str(row.where) if row.where else "", row.note)
-        for row in rows
-    )
 
 
 class Run:
@@ -426,16 +435,16 @@ class Run:
         except BaseException:
             rundir.remove(self.directory)
             raise
-        self.plan = self.prepared.plan
         self.session = Session(self.prepared, job, options, directory=self.directory, cwd=cwd, installation=self.installation)
 
     def use_plan(self, plan: Plan) -> None:
         """Runs under another plan than the policy's: for tests that take one floor away."""
-        self.plan = plan
+        from selftrace.compiling import prepared_of
+
         old = self.session
-        prepared = plans.Prepared(plan, trap.encoded(plan))
+        self.prepared = prepared_of(plan)
         self.session = Session(
-            prepared, old.job, old.options, directory=self.directory, cwd=old.cwd, installation=self.installation
+            self.prepared, old.job, old.options, directory=self.directory, cwd=old.cwd, installation=self.installation
         )
 
     def __enter__(self) -> Session:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from selftrace.kernel.features import probe
-from selftrace.policy.plan import Features
+from selftrace.policy.terms import Features
 
 
 def _descendants() -> set[int]:

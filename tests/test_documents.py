@@ -12,8 +12,7 @@ import selftrace
 from selftrace import Policy
 from selftrace.cli.help import manual
 from selftrace.policy.compile import compile as compile_plan
-from selftrace.policy.plan import Features
-from selftrace.policy.variables import Context
+from selftrace.policy.terms import Context, Features
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [path for path in (ROOT / "README.md",) if path.exists()] + list(manual().values())

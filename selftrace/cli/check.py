@@ -8,7 +8,8 @@ import argparse
 import os
 import sys
 
-from selftrace.cli.output import add_json_option, write_json
+from selftrace.cli.output import JSON_OPTION, write_json
+from selftrace.cli.words import add_options
 from selftrace.errors import CommandError, PolicyError, Problem, UnsupportedError
 
 
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The files."""
     parser.usage = "selftrace check [--json FILE|-] FILE…"
     parser.add_argument("files", metavar="FILE", nargs="+", help="a policy: FILE.toml, FILE.py or builtin:NAME")
-    add_json_option(parser)
+    add_options(parser, [JSON_OPTION])
 
 
 def _problems(name: str) -> list[Problem]:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 
-from selftrace.cli.output import add_json_option, write_json
+from selftrace.cli.output import JSON_OPTION, write_json
+from selftrace.cli.words import add_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """--json."""
-    add_json_option(parser)
+    add_options(parser, [JSON_OPTION])
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -7,18 +7,19 @@ import json
 import os
 import sys
 
-from selftrace.cli.grants import add_policy_options, policy_of
-from selftrace.cli.output import add_json_option, write_json
+from selftrace.cli.grants import POLICY_OPTIONS, policy_of
+from selftrace.cli.output import JSON_OPTION, write_json
+from selftrace.cli.words import add_options
 from selftrace.errors import CommandError, UnsupportedError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `explain`."""
     parser.add_argument("name", metavar="POLICY", nargs="?", help="like --policy")
-    add_policy_options(parser)
+    add_options(parser, POLICY_OPTIONS)
     parser.add_argument("--call", metavar="CALL", help="e.g. 'openat(\"/etc/passwd\", O_RDONLY)'")
     parser.add_argument("--script", metavar="SCRIPT.py", help="the script that ${SCRIPT} and ${SCRIPT_DIR} stand for")
-    add_json_option(parser)
+    add_options(parser, [JSON_OPTION])
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 
+from selftrace.cli.words import Option
 from selftrace.policy.api import Policy, load
-from selftrace.policy.variables import escape
 
-
-def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """--policy, --var, --allow-*, --timeout, --memory, --audit, --allow-degraded."""
-    add = parser.add_argument
-    add(
-        "--policy",
-        metavar="P",
-        help="a policy: builtin:NAME, FILE.toml, or FILE.py with handlers (default: builtin:untrusted-script)",
-    )
-    add("--var", metavar="NAME=VALUE", action="append", default=[], help="a variable of the policy's [vars]")
-    add("--allow-read", metavar="PATH", action="append", default=[], help="let it read a file, or a directory with all in it")
-    add("--allow-write", metavar="PATH", action="append", default=[], help="let it write there, and read")
-    add("--allow-net", metavar="ADDR", action="append", default=[], help="let it connect: HOST:PORT, [V6]:PORT, unix:/PATH")
-    add("--timeout", metavar="S", type=_seconds, help="wall clock in seconds, in place of the policy's")
-    add("--memory", metavar="N", help="memory, e.g. 512M, in place of the policy's")
-    add("--audit", action="store_true", help="refuse nothing, report everything: the script runs unprotected")
-    add("--allow-degraded", metavar="RULE", action="append", default=[], help="accept that this kernel cannot hold a rule")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _seconds(text: str) -> float:
     value = float(text)
     if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
+        raise ValueError(f"{text} is not positive")
     return value
+
+
+POLICY_OPTIONS = (
+    Option(
+        ("--policy",),
+        "a policy: builtin:NAME, FILE.toml, or FILE.py with handlers (default: builtin:untrusted-script)",
+        "P",
+    ),
+    Option(("--var",), "a variable of the policy's [vars]", "NAME=VALUE", many=True),
+    Option(("--allow-read",), "let it read a file, or a directory with all in it", "PATH", many=True),
+    Option(("--allow-write",), "let it write there, and read", "PATH", many=True),
+    Option(("--allow-net",), "let it connect: HOST:PORT, [V6]:PORT, unix:/PATH", "ADDR", many=True),
+    Option(("--timeout",), "wall clock in seconds, in place of the policy's", "S", convert=_seconds),
+    Option(("--memory",), "memory, e.g. 512M, in place of the policy's", "N"),
+    Option(("--audit",), "refuse nothing, report everything: the script runs unprotected"),
+    Option(("--allow-degraded",), "accept that this kernel cannot hold a rule", "RULE", many=True),
+)
 
 
 def _patterns(paths: list[str]) -> list[str]:
     """A path as a person gives it → patterns: itself, or the tree below a directory. Patterns stay what they are."""
+    if not paths:
+        return []
+    from selftrace.policy.variables import escape
+
     found = []
     for path in paths:
         absolute = os.path.abspath(os.path.expanduser(path))
@@ -48,7 +54,7 @@ def _patterns(paths: list[str]) -> list[str]:
     return found
 
 
-def policy_of(arguments: argparse.Namespace) -> Policy:
+def policy_of(arguments: Any) -> Policy:
     """The policy that the options describe. Raises PolicyError."""
     pairs = [item.partition("=") for item in arguments.var]
     policy = load(arguments.policy, vars={name: value for name, _, value in pairs} or None)

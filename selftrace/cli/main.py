@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
-from importlib import import_module
-from typing import NoReturn
 
 from selftrace import __version__
 from selftrace.errors import CommandError, PolicyError, SelftraceError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 COMMANDS = {
     "run": "run a Python script that nobody trusts, under a policy",
@@ -31,15 +32,6 @@ LATER = {
 FOUND, BAD_INPUT, OURS = 1, 2, 125
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with our exit codes: usage mistakes of `run` are 125, because a script may itself exit with 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """One line that says what to do."""
-        code = OURS if self.prog.endswith(" run") else BAD_INPUT
-        self.exit(code, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _overview() -> str:
     lines = ["usage: selftrace COMMAND …", "", "Traces, judges and rewrites a program's own system calls.", "", "commands:"]
     lines += [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
@@ -49,12 +41,14 @@ def _overview() -> str:
 
 def parser_for(name: str) -> argparse.ArgumentParser:
     """The parser of one command."""
+    from importlib import import_module
+
+    from selftrace.cli.parser import Parser
+
     module = import_module(f"selftrace.cli.{name}")
     parser = Parser(
         prog=f"selftrace {name}",
         description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     module.configure(parser)
     parser.set_defaults(execute=module.execute)
@@ -75,8 +69,14 @@ def _dispatch(words: Sequence[str]) -> int:
         from selftrace.calls import nearest
 
         raise CommandError(f'unknown command "{name}"{nearest(name, COMMANDS)}; selftrace --help lists them', BAD_INPUT)
-    arguments = parser_for(name).parse_args(rest)
-    return int(arguments.execute(arguments))
+    if name == "run":
+        from selftrace.cli import run
+
+        arguments = run.plain(rest)
+        if arguments is not None:
+            return run.execute(arguments)
+    parsed = parser_for(name).parse_args(rest)
+    return int(parsed.execute(parsed))
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -102,6 +102,15 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(f"selftrace: {message}", file=sys.stderr)
+    return code
+
+
+def entry() -> int:
+    """The installed command. A run has nothing to tear down afterwards that would be worth the 2 ms it takes."""
+    code = main()
+    if sys.argv[1:2] == ["run"]:
+        sys.stderr.flush()
+        os._exit(code)
     return code
 
 

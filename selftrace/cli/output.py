@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+from selftrace.cli.words import Option
 
-def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """--json FILE|-."""
-    parser.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE; - is standard output")
+JSON_OPTION = Option(("--json",), "write the result as JSON to FILE; - is standard output", "FILE")
 
 
 def write_json(text: str, target: str) -> None:

@@ -8,42 +8,53 @@ exit: the script's own code · 124 time limit · 125 ours (usage, policy, kernel
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from typing import Any
 
-from selftrace.cli.grants import add_policy_options, policy_of
-from selftrace.cli.output import add_json_option, write_json
+from selftrace.cli.grants import POLICY_OPTIONS, policy_of
+from selftrace.cli.output import JSON_OPTION, write_json
+from selftrace.cli.words import Option, Words, add_options, read
 from selftrace.errors import CommandError
 from selftrace.result import Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from typing import Any
 
 _SHOWN = 20
 FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c CODE [ARGS…]"
 
 
+OPTIONS = (
+    *POLICY_OPTIONS,
+    Option(("--input",), "copy a file into the private directory (NAME=PATH: under that name)", "PATH", many=True),
+    Option(("--output",), "bring files back that match; ** for any depth", "GLOB", many=True),
+    Option(("--output-dir",), "where to (default: here)", "DIR"),
+    Option(("--cwd",), "work in DIR of yours: read, written and kept", "DIR"),
+    Option(("--env",), "set a variable, or hand yours on", "NAME[=V]", many=True),
+    Option(("--python",), "another interpreter of the same version", "EXE", default=sys.executable),
+    Option(("-q", "--quiet"), "no report on standard error", dest="quiet"),
+    JSON_OPTION,
+    Option(("-m",), "run a module; the rest are its arguments", "MODULE", rest=True, dest="module"),
+    Option(("-c",), "run code; the rest are its arguments", "CODE", rest=True, dest="code"),
+)
+"""They end at the script."""
+
+
+def plain(words: Sequence[str]) -> Words | None:
+    """The command line read without argparse, if it is a plain one."""
+    return read(words, OPTIONS, "script")
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The options of `run`; they end at the script."""
+    """The options of `run`."""
+    import argparse
+
     parser.usage = FORMS
-    add_policy_options(parser)
-    add = parser.add_argument
-    add(
-        "--input",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="copy a file into the private directory (NAME=PATH: under that name)",
-    )
-    add("--output", metavar="GLOB", action="append", default=[], help="bring files back that match; ** for any depth")
-    add("--output-dir", metavar="DIR", help="where to (default: here)")
-    add("--cwd", metavar="DIR", help="work in DIR of yours: read, written and kept")
-    add("--env", metavar="NAME[=V]", action="append", default=[], help="set a variable, or hand yours on")
-    add("--python", metavar="EXE", default=sys.executable, help="another interpreter of the same version")
-    add("-q", "--quiet", action="store_true", help="no report on standard error")
-    add_json_option(parser)
-    add("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="run a module; the rest are its arguments")
-    add("-c", dest="code", metavar="CODE", nargs=argparse.REMAINDER, help="run code; the rest are its arguments")
-    add("script", metavar="SCRIPT.py", nargs=argparse.REMAINDER, help="the script, and its arguments")
+    add_options(parser, OPTIONS)
+    parser.add_argument("script", metavar="SCRIPT.py", nargs=argparse.REMAINDER, help="the script, and its arguments")
 
 
 class _Reporter:
@@ -131,7 +142,7 @@ def _environment(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _target(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+def _target(arguments: Any) -> tuple[dict[str, Any], list[str]]:
     words = list(arguments.script)
     if words[:1] == ["--"]:
         raise CommandError("run -- PROG (any program) is not built yet: it comes with step 2; now: " + FORMS, 125)
@@ -169,7 +180,7 @@ def _bring_back(result: Result, directory: str) -> None:
             file.write(data)
 
 
-def execute(arguments: argparse.Namespace) -> int:
+def execute(arguments: Any) -> int:
     """Runs, reports, brings outputs back."""
     from selftrace.job import make_job
     from selftrace.session import Options, Run
@@ -188,7 +199,7 @@ def execute(arguments: argparse.Namespace) -> int:
         on_event=reporter.line,
     )
     with Run(policy, job, options) as session:
-        if session.plan.mode == "audit" and not arguments.quiet:
+        if session.prepared.mode == "audit" and not arguments.quiet:
             print("selftrace: audit: nothing is refused, the script runs unprotected", file=sys.stderr)
         result = session.run()
     _bring_back(result, arguments.output_dir or ".")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from selftrace.calls import errno_name, format_call, format_sockaddr, table
+from selftrace.calls import errno_name, format_call, table
+from selftrace.events.addresses import as_policy
 from selftrace.events.ring import Record
 from selftrace.policy.capabilities import covered_by_landlock
 from selftrace.policy.evaluate import grants_of
@@ -14,10 +15,9 @@ from selftrace.policy.variables import escape
 from selftrace.record import fresh, mutable, replace
 from selftrace.result import Event, Frame, Violation
 
-VIOLATION, LOG, ERROR, USE, NOTE = range(1, 6)
+VIOLATION, LOG, ERROR, NOTE = 1, 2, 3, 5
 _AUDIT, _KILLED = 1, -4096
 _AT_FDCWD = 0xFFFFFF9C
-_GRANTS = {1: "read", 2: "write", 4: "exec"}
 _NO_ROW = Row("integrity", "integrity", "refuse", "", "advisory")
 
 
@@ -34,7 +34,7 @@ def frames_of(stack: bytes, hidden: str) -> tuple[Frame, ...]:
 
 @mutable
 class Interpreter:
-    """Makes Violations and Events of a run's records, and remembers what was used.
+    """Makes Violations and Events of a run's records.
 
     libraries: directories whose frames are not the script's own. cwd: what relative paths are relative to. unlisted:
     paths that the interpreter itself looks into: refused, but not worth a line.
@@ -50,17 +50,10 @@ class Interpreter:
     violations: dict[tuple[object, ...], Violation] = fresh(default_factory=dict)
     events: list[Event] = fresh(default_factory=list)
     dropped: int = 0
-    files: dict[str, set[str]] = fresh(default_factory=dict)
-    wanted: list[str] = fresh(default_factory=list)
-    """Relative paths that were opened for reading, as given."""
-    connections: dict[str, None] = fresh(default_factory=dict)
     killed: bool = False
 
     def feed(self, record: Record) -> Violation | Event | None:
-        """What is new in it; None for use, repetitions, and what is beyond the limit."""
-        if record.kind == USE:
-            self._use(record)
-            return None
+        """What is new in it; None for repetitions, and what is beyond the limit."""
         if record.kind == VIOLATION:
             return self._violation(record)
         if record.kind not in (LOG, ERROR, NOTE) or len(self.events) >= self.limit:
@@ -128,7 +121,7 @@ class Interpreter:
             sorted(grants_of(uses[0], record.args)) if uses else ["connect" if call is None or call.name != "bind" else "bind"]
         )
         grant = "write" if "write" in grants else grants[0]
-        address = _address(record.address)
+        address = as_policy(record.address)
         if "{addr}" in row.remedy and not address:
             return ""
         if "{path}" in row.remedy and not path:
@@ -175,32 +168,6 @@ class Interpreter:
         self.violations[key] = violation
         return violation
 
-    def _use(self, record: Record) -> None:
-        if record.address:
-            self.connections.setdefault(_address(record.address) or format_sockaddr(record.address))
-            return
-        if not record.path:
-            return
-        given = os.fsdecode(record.path)
-        how = {name for bit, name in _GRANTS.items() if record.result & bit}
-        self.files.setdefault(os.path.normpath(os.path.join(self.cwd, given)), set()).update(how)
-        if not given.startswith("/") and how == {"read"}:
-            self.wanted.append(given)
-
 
 def _quoted(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode().replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _address(raw: bytes) -> str:
-    """An address as [net] writes it; empty for what it has no words for."""
-    import ipaddress
-
-    family = int.from_bytes(raw[:2], "little")
-    if family == 2 and len(raw) >= 8:
-        return f"{ipaddress.IPv4Address(raw[4:8])}:{int.from_bytes(raw[2:4], 'big')}"
-    if family == 10 and len(raw) >= 24:
-        return f"[{ipaddress.IPv6Address(raw[8:24])}]:{int.from_bytes(raw[2:4], 'big')}"
-    if family == 1 and raw[2:3] not in (b"", b"\0"):
-        return "unix:" + os.fsdecode(raw[2:].split(b"\0", 1)[0])
-    return ""

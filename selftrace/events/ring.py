@@ -10,11 +10,13 @@ import fcntl
 import mmap
 import os
 import time
-from collections.abc import Iterator
-from functools import lru_cache
-from typing import Any
 
 from selftrace.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 _STALLED_S = 0.2
 """A slot whose writer has died is given up after this long."""
@@ -40,7 +42,6 @@ class Record:
     note: bytes
 
 
-@lru_cache(maxsize=1)
 def _layout() -> tuple[Any, Any]:
     from selftrace._native import ffi, lib
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import lru_cache
 
 from selftrace.errors import UnsupportedError
-from selftrace.policy.plan import Features
+from selftrace.policy.terms import Features
 
 OLDEST_KERNEL = (5, 15)
 _PR_GET_SECCOMP, _MSEAL, _SYS_SECCOMP = 21, 462, 317
@@ -56,15 +55,34 @@ def _has_mseal() -> bool:
     return True
 
 
-def _has_libseccomp() -> bool:
-    from selftrace.kernel.bpf.number_floor import _library_stamp
+def libseccomp_stamp() -> int:
+    """When the library was last changed, in ns; 0 if there is none."""
+    for directory in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"):
+        try:
+            return os.stat(f"{directory}/libseccomp.so.2").st_mtime_ns
+        except OSError:
+            continue
+    return 0
 
-    return _library_stamp() != 0
+
+def code_stamp() -> tuple[int, ...]:
+    """Numbers that change with the native part, and with what compiles policies."""
+    from selftrace import _native
+
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    compiled = [f"{package}/{room}__pycache__" for room in ("", "policy/", "policy/gates/", "calls/", "kernel/", "kernel/bpf/")]
+    return tuple(_changed(path) for path in (_native.__file__, *compiled))
 
 
-@lru_cache(maxsize=1)
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def probe() -> Features:
-    """Asks the kernel, once. Raises UnsupportedError where the platform is not supported."""
+    """Asks the kernel. Raises UnsupportedError where the platform is not supported."""
     from selftrace.kernel import landlock
 
     require_platform()
@@ -72,7 +90,7 @@ def probe() -> Features:
         landlock_abi=landlock.abi(),
         seccomp=_has_trap(),
         mseal=_has_mseal(),
-        libseccomp=_has_libseccomp(),
+        libseccomp=libseccomp_stamp() != 0,
         root=os.geteuid() == 0,
         arch=os.uname().machine,
     )

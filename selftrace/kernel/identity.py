@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import _socket as socket  # the C half has all that is needed, and costs 3 ms less
 import os
-from collections.abc import Iterable
+import stat
 
 from selftrace.errors import UnsupportedError
 from selftrace.record import mutable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FIRST_UID, LAST_UID = 61184, 65519
 """The range that systemd keeps for identities made on the fly: within a container's usual 65,536."""
@@ -53,20 +57,41 @@ def _claim() -> tuple[int, socket.socket]:
     raise UnsupportedError(f"all {span} identities for runs are in use", "end some runs")
 
 
-def _reachable(path: str, *, write: bool = False) -> bool:
-    """Whether a user who owns nothing may go to `path` and read (or write) it."""
-    try:
-        resolved = os.path.realpath(path)
-        where = resolved
-        while where != "/":
-            where = os.path.dirname(where)
-            if not os.stat(where).st_mode & 0o001:
-                return False
-        mode = os.stat(resolved).st_mode
-    except OSError:
-        return True  # nothing is there: nothing to reach
-    needed = 0o004 | (0o002 if write else 0) | (0o001 if os.path.isdir(resolved) else 0)
-    return mode & needed == needed
+class _Reach:
+    """What a user who owns nothing may reach. Directories are looked at once: a run names sixty paths below ten of them."""
+
+    def __init__(self) -> None:
+        self._directories: dict[str, tuple[str, bool]] = {"/": ("/", True)}
+
+    def _directory(self, path: str) -> tuple[str, bool]:
+        """(the directory without links, whether anybody may pass through all of it)."""
+        held = self._directories.get(path)
+        if held is None:
+            parent, _, name = path.rpartition("/")
+            above, passable = self._directory(parent or "/")
+            place = os.path.join(above, name)
+            status = os.lstat(place)
+            if stat.S_ISLNK(status.st_mode):
+                target, reachable = self._directory(os.path.realpath(place))
+                held = target, passable and reachable
+            else:
+                held = place, passable and bool(status.st_mode & 0o001)
+            self._directories[path] = held
+        return held
+
+    def allows(self, path: str, *, write: bool = False) -> bool:
+        """Whether such a user may go to the absolute `path` and read (or write) it."""
+        try:
+            directory, name = os.path.split(path.rstrip("/") or "/")
+            above, passable = self._directory(directory)
+            place = os.path.join(above, name)
+            status = os.lstat(place)
+            if stat.S_ISLNK(status.st_mode):
+                return passable and self.allows(os.path.realpath(place), write=write)
+        except OSError:
+            return True  # nothing is there: nothing to reach
+        needed = 0o004 | (0o002 if write else 0) | (0o001 if stat.S_ISDIR(status.st_mode) else 0)
+        return passable and status.st_mode & needed == needed
 
 
 def choose(needed: Iterable[str], written: Iterable[str], *, landlock: bool) -> Identity:
@@ -81,8 +106,9 @@ def choose(needed: Iterable[str], written: Iterable[str], *, landlock: bool) -> 
             "root cannot give up its identity: this user namespace maps no other uid",
             "start as an ordinary user, or map uids 61184 to 65519 (e.g. newuidmap, podman's --uidmap)",
         )
-    hidden = next((path for path in needed if not _reachable(path)), None)
-    closed = next((path for path in written if not _reachable(path, write=True)), None)
+    reach = _Reach()
+    hidden = next((path for path in needed if not reach.allows(path)), None)
+    closed = next((path for path in written if not reach.allows(path, write=True)), None)
     if (hidden or closed) and not landlock:
         raise UnsupportedError(
             f"only root can reach {hidden or closed}, and without Landlock a run that can reach it could reach everything",

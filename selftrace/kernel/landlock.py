@@ -10,7 +10,11 @@ import stat
 import sys
 
 from selftrace.kernel.syscall import syscall
-from selftrace.policy.plan import LandlockSpec
+from selftrace.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from selftrace.policy.plan import LandlockSpec
 
 _CREATE_RULESET, _ADD_RULE = 444, 445
 _VERSION_FLAG = 1
@@ -38,6 +42,7 @@ FS_RIGHTS: dict[str, tuple[int, int]] = {
 _FILE_RIGHTS = ("execute", "write_file", "read_file", "truncate", "ioctl_dev")
 _NET_RIGHTS = {"tcp_bind": 0, "tcp_connect": 1}
 _NET_ABI, _SCOPE_ABI = 4, 6
+_OWN_PROC = "/proc/self"
 _SCOPES = {"abstract_unix_socket": 0, "signal": 1}
 
 
@@ -58,7 +63,7 @@ def own_proc_access(spec: LandlockSpec) -> int:
     """The rights that the rules grant on /proc/self, which only the tracee itself can name; 0: none."""
     if spec.fs is None:
         return 0
-    rights = {name for rule in spec.fs if rule.path == "/proc/self" for name in rule.access}
+    rights = {name for rule in spec.fs if rule.path == _OWN_PROC for name in rule.access}
     return fs_mask(rights & {"read_file", "read_dir", "write_file"}, 1)
 
 
@@ -74,80 +79,76 @@ def _pass(data: bytes) -> tuple[object, int]:
     return held, int(ffi.cast("uintptr_t", held))
 
 
-def _create(spec: LandlockSpec, version: int) -> int:
+@record
+class Ruleset:
+    """A specification in one ABI's numbers.
+
+    words: struct landlock_ruleset_attr. paths: (path, rights on a directory, rights on anything else).
+    ports: (port, rights). own_proc: rights on /proc/self, which only the tracee itself can name.
+    """
+
+    words: tuple[int, ...]
+    paths: tuple[tuple[str, int, int], ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
+    own_proc: int = 0
+
+
+def ruleset(spec: LandlockSpec | None, version: int) -> Ruleset | None:
+    """What ABI `version` can hold of a specification; None: nothing."""
+    if spec is None or not version:
+        return None
     fs = fs_mask(tuple(FS_RIGHTS), version) if spec.fs is not None else 0
     net = 0
-    if version >= _NET_ABI:
-        net |= (spec.tcp_bind is not None) << _NET_RIGHTS["tcp_bind"]
-        net |= (spec.tcp_connect is not None) << _NET_RIGHTS["tcp_connect"]
+    ports: list[tuple[int, int]] = []
+    for name, allowed in (("tcp_bind", spec.tcp_bind), ("tcp_connect", spec.tcp_connect)):
+        if version >= _NET_ABI and allowed is not None:
+            right = 1 << _NET_RIGHTS[name]
+            net |= right
+            ports += [(port, right) for port in allowed]
     scoped = sum(1 << _SCOPES[name] for name in spec.scopes) if version >= _SCOPE_ABI else 0
-    words = [fs] if version < _NET_ABI else [fs, net] if version < _SCOPE_ABI else [fs, net, scoped]
+    words = (fs,) if version < _NET_ABI else (fs, net) if version < _SCOPE_ABI else (fs, net, scoped)
     if not any(words):
-        return -1
-    held, address = _pass(_words(*words))
-    fd = syscall(_CREATE_RULESET, address, 8 * len(words), 0, name="landlock_create_ruleset")
+        return None
+    paths = tuple(
+        (rule.path, fs_mask(rule.access, version), fs_mask(rule.access & frozenset(_FILE_RIGHTS), version))
+        for rule in spec.fs or ()
+        if rule.path != _OWN_PROC
+    )
+    return Ruleset(words, paths, tuple(ports), own_proc_access(spec))
+
+
+def build(wanted: Ruleset) -> int:
+    """The descriptor of the rule set; the caller closes it.
+
+    A granted path that does not exist grants nothing. Raises OSError if the kernel refuses.
+    """
+    held, address = _pass(_words(*wanted.words))
+    fd = syscall(_CREATE_RULESET, address, 8 * len(wanted.words), 0, name="landlock_create_ruleset")
     del held
-    os.set_inheritable(fd, False)
+    try:
+        os.set_inheritable(fd, False)
+        for path, directory, other in wanted.paths:
+            _grant_path(fd, path, directory, other)
+        for port, right in wanted.ports:
+            held, address = _pass(_words(right, port))
+            syscall(_ADD_RULE, fd, _NET_PORT, address, 0, name="landlock_add_rule")
+            del held
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 
-def _grant_path(ruleset: int, path: str, rights: frozenset[str], version: int) -> None:
-    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+def _grant_path(ruleset_fd: int, path: str, directory: int, other: int) -> None:
     try:
-        if not stat.S_ISDIR(os.fstat(fd).st_mode):
-            rights = rights & frozenset(_FILE_RIGHTS)
-        mask = fs_mask(rights, version)
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        mask = directory if stat.S_ISDIR(os.fstat(fd).st_mode) else other
         if mask:
             held, address = _pass(_words(mask) + fd.to_bytes(4, sys.byteorder))
-            syscall(_ADD_RULE, ruleset, _PATH_BENEATH, address, 0, name="landlock_add_rule")
+            syscall(_ADD_RULE, ruleset_fd, _PATH_BENEATH, address, 0, name="landlock_add_rule")
             del held
     finally:
         os.close(fd)
-
-
-def _grant_ports(ruleset: int, right: str, ports: tuple[int, ...]) -> None:
-    for port in ports:
-        held, address = _pass(_words(1 << _NET_RIGHTS[right], port))
-        syscall(_ADD_RULE, ruleset, _NET_PORT, address, 0, name="landlock_add_rule")
-        del held
-
-
-def missing(spec: LandlockSpec, version: int) -> list[str]:
-    """What ABI `version` cannot hold of a specification: one sentence each."""
-    found = []
-    if spec.fs is not None:
-        lacking = [name for name, (_bit, since) in FS_RIGHTS.items() if since > version]
-        if lacking:
-            found.append(f"Landlock ABI {version} has no {', '.join(lacking)}")
-    if version < _NET_ABI and (spec.tcp_connect is not None or spec.tcp_bind is not None):
-        found.append(f"Landlock ABI {version} has no TCP ports")
-    if version < _SCOPE_ABI and spec.scopes:
-        found.append(f"Landlock ABI {version} has no scopes ({', '.join(sorted(spec.scopes))})")
-    return found
-
-
-def build(spec: LandlockSpec, version: int) -> tuple[int, list[str]]:
-    """(descriptor of the rule set, or -1 if this ABI can hold nothing of it; what it cannot hold).
-
-    A granted path that does not exist grants nothing. The caller closes the descriptor.
-    Raises OSError if the kernel refuses.
-    """
-    ruleset = _create(spec, version) if version else -1
-    lost = missing(spec, version)
-    if ruleset < 0:
-        return -1, lost
-    try:
-        for rule in spec.fs or ():
-            if rule.path == "/proc/self":
-                continue  # the tracee's own; see own_proc_access
-            try:
-                _grant_path(ruleset, rule.path, rule.access, version)
-            except (FileNotFoundError, NotADirectoryError):
-                lost.append(f"{rule.path} does not exist: nothing is granted there")
-        if version >= _NET_ABI:
-            _grant_ports(ruleset, "tcp_connect", spec.tcp_connect or ())
-            _grant_ports(ruleset, "tcp_bind", spec.tcp_bind or ())
-    except BaseException:
-        os.close(ruleset)
-        raise
-    return ruleset, lost

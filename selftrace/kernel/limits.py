@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import resource
 
-from selftrace.policy.plan import LimitSpec
+from selftrace.policy.terms import LimitSpec
 
 
 def rlimits(limits: LimitSpec, *, own_uid: bool) -> dict[int, tuple[int, int]]:
@@ -15,7 +14,7 @@ def rlimits(limits: LimitSpec, *, own_uid: bool) -> dict[int, tuple[int, int]]:
     """
     wanted: dict[int, tuple[int, int]] = {resource.RLIMIT_CORE: (0, 0)}
     if limits.cpu_seconds is not None:
-        soft = max(1, math.ceil(limits.cpu_seconds))
+        soft = max(1, -int(-limits.cpu_seconds // 1))
         wanted[resource.RLIMIT_CPU] = (soft, soft + 1)  # SIGXCPU can be caught, what follows a second later cannot
     for number, value in (
         (resource.RLIMIT_DATA, limits.memory),

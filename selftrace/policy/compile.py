@@ -14,16 +14,8 @@ from selftrace.policy.gates.calls import CallGates
 from selftrace.policy.gates.domains import DomainGates
 from selftrace.policy.gates.rules import RuleGates
 from selftrace.policy.model import PolicyModel
-from selftrace.policy.plan import (
-    RANK,
-    Condition,
-    Decision,
-    Enforcement,
-    Features,
-    FilterRule,
-    FilterSpec,
-    Plan,
-)
+from selftrace.policy.plan import RANK, Condition, Decision, Enforcement, FilterRule, FilterSpec, Plan
+from selftrace.policy.terms import Features
 from selftrace.record import replace
 
 

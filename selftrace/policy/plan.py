@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 from selftrace.policy.model import CountBy, Position, When
+from selftrace.policy.terms import Features, LimitSpec
 from selftrace.record import fresh, record
 
 Enforcement = Literal["kernel", "supervisor", "supervisor-racy", "advisory", "unavailable"]
@@ -273,33 +274,6 @@ class Handler:
     module: str
     function: str
     row: int
-
-
-@record
-class LimitSpec:
-    """Limits for rlimits (C, before exec) and the monitor's watches. None: none. Bytes, seconds."""
-
-    wall_seconds: float | None = None
-    cpu_seconds: float | None = None
-    memory: int | None = None
-    tasks: int | None = None
-    open_files: int | None = None
-    file_size: int | None = None
-    output: int | None = None
-    disk: int | None = None
-
-
-@record
-class Features:
-    """What this kernel and machine have, as `kernel.features.probe()` found it, or masked by a test."""
-
-    landlock_abi: int = 0
-    """0: none."""
-    seccomp: bool = True
-    mseal: bool = False
-    libseccomp: bool = False
-    root: bool = False
-    arch: str = "x86_64"
 
 
 @record

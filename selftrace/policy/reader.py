@@ -8,14 +8,15 @@ from typing import Any, cast
 
 from selftrace.calls import Table, nearest, table
 from selftrace.errors import PolicyError, Problem
+from selftrace.policy.api import BUILTIN
 from selftrace.policy.layer import LISTS, SECTIONS, Entries, Layer, read_layer
 from selftrace.policy.model import Calls, Default, Entry, Fs, Limits, Net, PolicyModel, Position, Process, Rule
 from selftrace.policy.rules import RuleReader, calls_named
-from selftrace.policy.variables import Context, substitute
+from selftrace.policy.terms import Context
+from selftrace.policy.variables import substitute
 from selftrace.record import replace
 
 MAX_DEPTH = 8
-BUILTIN = "builtin:"
 _STRICTNESS = {"allow": 0, "log": 1, "error": 2, "kill": 3}
 _REQUIRE = ("advisory", "supervisor", "kernel")
 _WIDENING = frozenset({("calls", "allow"), ("fs", "read"), ("fs", "write"), ("fs", "exec"), ("net", "connect"), ("net", "bind")})

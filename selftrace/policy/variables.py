@@ -8,38 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from selftrace.calls import nearest
-from selftrace.record import fresh, record
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}|)")
 _SPECIAL = re.compile(r"([*?{}\\])")
-
-
-@record
-class Context:
-    """What the variables of one run stand for. Paths are absolute; empty: not known here."""
-
-    script: str = ""
-    script_dir: str = ""
-    home: str = ""
-    tmp: str = ""
-    cwd: str = ""
-    python: tuple[str, ...] = ()
-    site: tuple[str, ...] = ()
-    uid: int = fresh(default_factory=os.geteuid)
-
-    def values(self) -> dict[str, tuple[str, ...]]:
-        """By name, without the empty ones."""
-        single: dict[str, str] = {
-            "SCRIPT": self.script,
-            "SCRIPT_DIR": self.script_dir,
-            "HOME": self.home,
-            "TMP": self.tmp,
-            "CWD": self.cwd,
-            "UID": str(self.uid),
-        }
-        found: dict[str, tuple[str, ...]] = {name: (value,) for name, value in single.items() if value}
-        found.update({name: values for name, values in (("PYTHON", self.python), ("SITE", self.site)) if values})
-        return found
 
 
 NAMES = ("HOME", "TMP", "CWD", "SCRIPT", "SCRIPT_DIR", "POLICY_DIR", "PYTHON", "SITE", "UID")

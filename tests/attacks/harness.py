@@ -10,7 +10,8 @@ from selftrace._native import ffi
 from selftrace import Policy, Result
 from selftrace.job import Job
 from selftrace.policy.compile import compile as compile_plan
-from selftrace.policy.plan import Features, LandlockSpec, Plan
+from selftrace.policy.plan import LandlockSpec, Plan
+from selftrace.policy.terms import Features
 from selftrace.record import replace
 from selftrace.session import Options, Run
 
@@ -80,7 +81,7 @@ def attack(
     job = Job("code", f"{PRELUDE}\n{code}", (route, str(GATE_CALL), *args), sys.executable)
     run = Run(chosen, job, Options(backend=backend))
     with run:  # whatever fails in between, the directory goes
-        plan = run.plan
+        plan = run.prepared.plan
         if abi is not None:
             from selftrace.session import make_context
 

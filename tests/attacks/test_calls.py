@@ -9,7 +9,8 @@ from attacks.harness import attack, breached
 
 from selftrace import Policy
 from selftrace.calls import table
-from selftrace.policy.plan import Features, Plan
+from selftrace.policy.plan import Plan
+from selftrace.policy.terms import Features
 from selftrace.session import Options, Run
 
 IPV4 = "bytes([2, 0, 0, 9, 127, 0, 0, 1]) + bytes(8)"
@@ -173,7 +174,7 @@ def test_every_refusal_by_number_holds_at_the_gate(name: str) -> None:
 
     run = Run(policy, Job("code", "1", (), sys.executable), Options())
     with run:
-        rows = denied(run.plan)
+        rows = denied(run.prepared.plan)
     calls = [(row, call, errno) for row, members in rows.items() for call, errno in members]
     assert calls or name in ("read-only", "no-network")
     numbers = [table().by_name[call].sysno for _, call, _ in calls]
@@ -189,7 +190,7 @@ def test_every_refused_call_of_the_default_policy_is_another_answer_without_its_
 
     run = Run(policy, Job("code", "1", (), sys.executable), Options())
     with run:
-        rows = denied(run.plan)
+        rows = denied(run.prepared.plan)
     checked = 0
     for row in (
         "calls.deny[@keyring]",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from attacks.harness import attack, breached
 
-from selftrace.policy.plan import Features
+from selftrace.policy.terms import Features
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_elsewhere_it_is_refused_with_a_remedy(system: str, machine: str, releas
 
     from selftrace.kernel import features
     from selftrace.policy.compile import compile as compile_plan
-    from selftrace.policy.variables import Context
+    from selftrace.policy.terms import Context
 
     monkeypatch.setattr("sys.platform", system)
     monkeypatch.setattr("os.uname", lambda: types.SimpleNamespace(machine=machine, release=release))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import zlib
-from pathlib import Path
 
+from selftrace import cache
 from selftrace.kernel.bpf.compiler import AUDIT_ARCH_X86_64, CHILD_NR, POST_NR, X32_BIT
 from selftrace.kernel.bpf.program import (
     JEQ,
@@ -24,6 +24,7 @@ from selftrace.kernel.bpf.program import (
     Instruction,
     Program,
 )
+from selftrace.kernel.features import libseccomp_stamp
 from selftrace.policy.plan import FilterSpec
 
 _VERSION = 3
@@ -51,49 +52,7 @@ def _key(refused: dict[int, int]) -> bytes:
     library = importlib.util.find_spec("pyseccomp")
     where = library.origin if library else ""
     stamp = os.stat(where).st_mtime_ns if where else 0
-    return repr((_VERSION, sorted(refused.items()), where, stamp, _library_stamp(), os.uname().release)).encode() + b"\n"
-
-
-def _library_stamp() -> int:
-    for directory in ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"):
-        try:
-            return os.stat(f"{directory}/libseccomp.so.2").st_mtime_ns
-        except OSError:
-            continue
-    return 0
-
-
-def cache_directory() -> Path:
-    """Where compiled things are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "selftrace"
-
-
-def read_cached(name: str) -> bytes | None:
-    """A cached file's content; None if there is none that only we can have written."""
-    try:
-        fd = os.open(cache_directory() / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (OSError, RuntimeError):
-        return None
-    with os.fdopen(fd, "rb") as file:
-        status = os.fstat(fd)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-            return None
-        return file.read()
-
-
-def write_cached(name: str, data: bytes) -> None:
-    """Keeps `data` for the next run; without a place to keep it, nothing is lost but time."""
-    try:
-        directory = cache_directory()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = directory / f".{os.urandom(8).hex()}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-        os.replace(path, directory / name)
-    except (OSError, RuntimeError):
-        return
+    return repr((_VERSION, sorted(refused.items()), where, stamp, libseccomp_stamp(), os.uname().release)).encode() + b"\n"
 
 
 def _build(refused: dict[int, int]) -> bytes | None:
@@ -137,10 +96,10 @@ def number_floor(spec: FilterSpec) -> bytes | None:
         return None
     key = _key(refused)
     name = f"floor-{zlib.crc32(key):08x}.bpf"
-    cached = read_cached(name)
+    cached = cache.read(name)
     if cached is not None and cached.startswith(key):
         return cached[len(key) :]
     built = _build(refused)
     if built is not None:
-        write_cached(name, key + built)
+        cache.write(name, key + built)
     return built

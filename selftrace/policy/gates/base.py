@@ -16,7 +16,6 @@ from selftrace.policy.plan import (
     Condition,
     Decision,
     Enforcement,
-    Features,
     FilterRule,
     Gate,
     Handler,
@@ -26,6 +25,7 @@ from selftrace.policy.plan import (
     Row,
 )
 from selftrace.policy.rules import calls_named
+from selftrace.policy.terms import Features
 from selftrace.record import replace
 
 EPERM, EACCES, ENOSYS = 1, 13, 38

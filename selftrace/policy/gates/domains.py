@@ -8,9 +8,9 @@ from selftrace.policy.model import Limits, Position
 from selftrace.policy.plan import (
     Condition,
     Enforcement,
-    LimitSpec,
 )
 from selftrace.policy.quiet import quiet_patterns
+from selftrace.policy.terms import LimitSpec
 from selftrace.record import fields, replace
 
 _TRUNCATE, _ACCESS_MODE = 0x200, 3

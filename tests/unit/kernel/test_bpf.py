@@ -206,7 +206,7 @@ def test_builtin_filters_answer_as_the_rules_say(name: str, abi: int) -> None:
     from selftrace.policy.compile import compile as compile_plan
     from selftrace.policy.evaluate import evaluate
     from selftrace.policy.plan import Features
-    from selftrace.policy.variables import Context
+    from selftrace.policy.terms import Context
 
     context = Context(script_dir="/s", home="/h", tmp="/t", cwd="/s", python=("/p",), site=("/q",))
     plan = compile_plan(Policy.builtin(name).model(context), Features(landlock_abi=abi, seccomp=True))

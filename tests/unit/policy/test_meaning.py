@@ -11,9 +11,9 @@ from selftrace.kernel.bpf import Gate, compile_filter
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.explain import explain_call, table
 from selftrace.policy.lint import lint
-from selftrace.policy.plan import Features, Plan
+from selftrace.policy.plan import Plan
 from selftrace.policy.reader import builtin_names
-from selftrace.policy.variables import Context
+from selftrace.policy.terms import Context, Features
 from selftrace.record import replace
 
 CONTEXT = Context(

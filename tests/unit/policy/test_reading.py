@@ -9,7 +9,7 @@ import pytest
 
 from selftrace import Policy, PolicyError
 from selftrace.policy.model import PolicyModel
-from selftrace.policy.variables import Context
+from selftrace.policy.terms import Context
 
 CONTEXT = Context(
     script="/srv/a*b/job.py",
