@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Kind = Literal["script", "module", "code"]
 
 _asked: dict[tuple[str, int], Interpreter] = {}
+_own_known: dict[tuple[object, ...], Interpreter] = {}
 
 
 @record
@@ -84,15 +85,26 @@ def _unique(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _own() -> Interpreter:
+    """Remembered in this process while sys and the site directories are as they were."""
     import site
 
     places = [*site.getsitepackages()]
     if site.ENABLE_USER_SITE:
         places.append(site.getusersitepackages())
     places += [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return _describe(
-        (sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable)), places, sys.version_info[:2]
-    )
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable))
+    key = (prefixes, tuple(places), tuple(_changed(path) for path in places))
+    if key not in _own_known:
+        _own_known.clear()
+        _own_known[key] = _describe(prefixes, places, sys.version_info[:2])
+    return _own_known[key]
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _describe(prefixes: Sequence[str], places: Sequence[str], version: tuple[int, int]) -> Interpreter:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from selftrace.errors import UnsupportedError
 from selftrace.job import Job, make_job
 from selftrace.policy.api import Policy, load
 from selftrace.result import Result, Violation
-from selftrace.session import OnOutput, OnViolation, Options, Run
+from selftrace.session import Options, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from selftrace.session import OnOutput, OnViolation
 
 
 def _prepare(

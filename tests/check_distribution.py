@@ -15,7 +15,7 @@ IN_WHEEL = (
     "selftrace/policies/untrusted-script.toml",
     "selftrace/manual/policy.md",
     "selftrace/reports/result.schema.json",
-    "selftrace/tracee/start/site.py",
+    "selftrace/tracee/start/encodings/__init__.py",
 )
 IN_SDIST = (
     "pyproject.toml",
@@ -38,6 +38,8 @@ def check(directory: Path) -> list[str]:
     if not any(name.startswith("selftrace/_native") and name.endswith(".so") for name in names):
         found.append(f"{wheel.name} has no selftrace/_native*.so")
     found += [f"{wheel.name} has {name}" for name in names if any(part in name for part in UNWANTED)]
+    if not any(name.endswith(".data/scripts/selftrace") for name in names):
+        found.append(f"{wheel.name} has no command")
     for name in ("_interposer", "_monitor"):
         if f"selftrace/{name}" in names and not zipfile.ZipFile(wheel).getinfo(f"selftrace/{name}").external_attr >> 16 & 0o111:
             found.append(f"{wheel.name}: {name} is not executable")

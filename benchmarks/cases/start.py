@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks.tools import found
@@ -41,7 +42,7 @@ def measure(tools: Any) -> dict[str, float]:
     result: dict[str, float] = {}
     commands: dict[str, list[str]] = {
         "python -c pass": [python, "-c", "pass"],
-        "selftrace run -c pass": [python, "-m", "selftrace", "run", "-c", "pass"],
+        "selftrace run -c pass": [str(Path(python).with_name("selftrace")), "run", "-c", "pass"],
     }
     if found("bwrap"):
         words = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all", python, "-c", "pass"]

@@ -24,6 +24,8 @@ int64_t st_make_content(const void *bytes, uint64_t size);
 void st_report_text(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
 /* This thread's Python stack as "file:line:function\n", innermost first: what reports carry. */
 uint32_t st_python_stack(uint8_t *text, uint32_t size, uint32_t *foreign);
+/* The sum that a whole record's checksum is. */
+uint32_t st_record_sum(const void *record);
 /* cffi: end */
 
 void st_hook(struct st_call *call);

@@ -60,12 +60,13 @@ static int64_t capset(uint64_t inheritable, uint64_t rest)
 static void drop_identity(const struct config *config)
 {
     uid_t id = (uid_t)config->uid;
+    /* Before the uid goes, and with it the right to. EPERM: root without CAP_SETPCAP has nothing worth dropping from. */
+    for (int capability = 0; capability < 64; capability++)
+        if (!(config->capabilities >> capability & 1) && prctl(PR_CAPBSET_DROP, capability) < 0 && errno) break;
     check(prctl(PR_SET_KEEPCAPS, 1), "keepcaps");
     check(setgroups(0, NULL), "setgroups");
     check(setresgid(id, id, id), "setgid");
     check(setresuid(id, id, id), "setuid");
-    for (int capability = 0; capability < 64; capability++)
-        if (!(config->capabilities >> capability & 1) && prctl(PR_CAPBSET_DROP, capability) < 0 && errno == EINVAL) break;
     check(capset(config->capabilities, config->capabilities), "capabilities");
     for (int capability = 0; capability < 64; capability++)
         if (config->capabilities >> capability & 1)

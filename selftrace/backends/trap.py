@@ -84,5 +84,4 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
         raise
     start = os.path.join(_PACKAGE, "tracee", "start")
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
-    argv = [job.python, "-X", "frozen_modules=off", *words(job)]  # or a frozen site would hide ours
-    return Launch(argv=argv, env={**env, "PYTHONPATH": path}, fds=fds, owned=owned)
+    return Launch(argv=[job.python, *words(job)], env={**env, "PYTHONPATH": path}, fds=fds, owned=owned)

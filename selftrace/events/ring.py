@@ -127,9 +127,7 @@ class Ring:
     def _decode(self, raw: bytes) -> Record | None:
         ffi = self._ffi
         record = ffi.from_buffer("struct st_ring_record *", raw)
-        words = ffi.unpack(ffi.cast("uint32_t *", record), self._lib.ST_RECORD_SIZE // 4)
-        at = ffi.offsetof("struct st_ring_record", "checksum") // 4
-        if (sum(words[2:]) - words[at]) & 0xFFFFFFFF != record.checksum:
+        if self._lib.st_record_sum(record) != record.checksum:
             return None
         text = raw[ffi.offsetof("struct st_ring_record", "text") :]
         parts, start = [], 0

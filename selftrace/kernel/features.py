@@ -66,19 +66,20 @@ def libseccomp_stamp() -> int:
 
 
 def code_stamp() -> tuple[int, ...]:
-    """Numbers that change with the native part, and with what compiles policies."""
+    """Numbers that change with the native part, and with what compiles policies.
+
+    An installed package changes as a whole; in an editable install (the native part lies elsewhere) each file may.
+    """
     from selftrace import _native
 
+    native = str(_native.__file__)
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    compiled = [f"{package}/{room}__pycache__" for room in ("", "policy/", "policy/gates/", "calls/", "kernel/", "kernel/bpf/")]
-    return tuple(_changed(path) for path in (_native.__file__, *compiled))
-
-
-def _changed(path: str) -> int:
-    try:
-        return os.stat(path).st_mtime_ns
-    except OSError:
-        return 0
+    found = [os.stat(native).st_mtime_ns]
+    if os.path.dirname(native) != package:
+        for room in ("", "policy", "policy/gates", "calls", "kernel", "kernel/bpf"):
+            with os.scandir(os.path.join(package, room)) as entries:
+                found += [entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")]
+    return tuple(sorted(found))
 
 
 def probe() -> Features:

@@ -1,11 +1,9 @@
-"""Arms the interposer in a tracee, before its first line and before site (start/site.py calls `start`).
+"""Arms the interposer in a tracee, before its first line and before site (start/encodings calls `start`).
 
 Until `st_arm_interposer` returns only code of the interpreter's and ours runs: no .pth, no sitecustomize, no directory
 that a script may write. Imports nothing of the policy parser: the plan is a table already. Descriptors 3 to 7 are those
 of backends/trap.py; none is left open.
 """
-
-from __future__ import annotations
 
 import marshal
 import os
@@ -13,15 +11,14 @@ import sys
 from _frozen_importlib import ModuleSpec, module_from_spec
 from _frozen_importlib_external import ExtensionFileLoader, SourceFileLoader
 
-TYPE_CHECKING = False  # typing, importlib.util and what they import would cost each run 8 ms
+TYPE_CHECKING = False  # typing, importlib.util, __future__ and what they import would cost each run 8 ms
 if TYPE_CHECKING:
     from typing import Any
 
 _SPEC_FD, _BLOB_FD, _PLAN_FD, _RING_FD, _RULESET_FD = 3, 4, 5, 6, 7
-_XOPTION = "frozen_modules"
 
 
-def _load(name: str, path: str, loader: Any) -> Any:
+def _load(name: str, path: str, loader: "Any") -> "Any":
     spec = ModuleSpec(name, loader(name, path), origin=path)
     spec.has_location = True
     module = module_from_spec(spec)
@@ -37,8 +34,9 @@ def _check_threads() -> None:
         return
     names = []
     for task in tasks:
-        with open(f"/proc/self/task/{task}/comm") as file:
-            names.append(f"{task} ({file.read().strip()})")
+        fd = os.open(f"/proc/self/task/{task}/comm", os.O_RDONLY)
+        names.append(f"{task} ({os.read(fd, 64).decode('utf-8', 'replace').strip()})")
+        os.close(fd)
     raise RuntimeError(f"threads run before the sandbox is armed: {', '.join(sorted(names))}")
 
 
@@ -50,16 +48,38 @@ def _check(result: int, what: str) -> None:
 def _hide_traces() -> None:
     """sys as plain `python script` has it."""
     sys.dont_write_bytecode = True
-    if sys._xoptions.pop(_XOPTION, None) is not None and sys.orig_argv[1:2] == ["-X"]:
-        del sys.orig_argv[1:3]
-    for name in ("__future__", "_selftrace_bootstrap", "selftrace._native", "selftrace._native.lib", "_cffi_backend"):
+    for name in ("selftrace._native", "selftrace._native.lib", "_cffi_backend"):
         sys.modules.pop(name, None)
+
+
+def _content(fd: int) -> bytes:
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return data
+
+
+class _AtSite:
+    """Stands first in sys.meta_path until site is imported: the handlers' own imports need a whole Python. No line of the
+    script, of a .pth file or of sitecustomize has run by then."""
+
+    def __init__(self, load: "Any", ready: "Any") -> None:
+        self.load, self.ready = load, ready
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name != "site":
+            return
+        sys.meta_path.remove(self)
+        try:
+            self.load()
+            self.ready()
+        except BaseException as error:
+            os.write(2, f"selftrace: cannot start the sandbox: {error}\n".encode("utf-8", "replace"))
+            os._exit(125)
 
 
 def start() -> None:
     """Arms. Raises OSError or RuntimeError; the caller ends the process then."""
-    with open(_SPEC_FD, "rb") as file:
-        spec = marshal.load(file)
+    spec = marshal.loads(_content(_SPEC_FD))
     _check_threads()
     _load("_cffi_backend", spec["cffi"], ExtensionFileLoader)
     native = _load("selftrace._native", spec["native"], ExtensionFileLoader)
@@ -73,13 +93,14 @@ def start() -> None:
     if ruleset >= 0 and spec["own_proc"]:
         _grant_own_proc(native, ruleset, spec["own_proc"])
     _check(native.lib.st_arm_interposer(_PLAN_FD, _RING_FD, ruleset, hook is not None), "arming the interposer")
-    if hook is not None:
-        hook.load()
-    native.lib.st_ready()
     _hide_traces()
+    if hook is None:
+        native.lib.st_ready()
+    else:
+        sys.meta_path.insert(0, _AtSite(hook.load, native.lib.st_ready))
 
 
-def _grant_own_proc(native: Any, ruleset: int, access: int) -> None:
+def _grant_own_proc(native: "Any", ruleset: int, access: int) -> None:
     """Lets the process read its own /proc directory: nobody could name it before it was there."""
     fd = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
     rule = native.ffi.new("unsigned char[12]")

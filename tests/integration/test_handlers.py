@@ -111,7 +111,7 @@ def test_every_way_to_make_a_policy_works_inside_too(tmp_path: Path) -> None:
     """What the class offers in the launcher, its stand-in in the tracee offers as well."""
     from selftrace.tracee import collector
 
-    public = {name for name in vars(Policy) if not name.startswith("_")} - {"name", "model", "fingerprint"}
+    public = {name for name in vars(Policy) if not name.startswith("_")} - {"name", "text", "model", "fingerprint", "with_file"}
     assert public <= set(vars(collector.Policy))
     path = tmp_path / "parsed_handlers.py"
     path.write_text(
