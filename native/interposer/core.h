@@ -115,7 +115,8 @@ struct st_cloning {
 /* A block's stubs read and write this; one for each block, at a constant distance from its stubs. */
 struct st_record {
     uint64_t args[6]; /* rdi rsi rdx r10 r8 r9 as the program had them */
-    uint64_t site, result, save[2];
+    uint64_t site, result;
+    uint64_t leave[6]; /* rdi rsi rdx r10 rax rip of a thread on its way out of our handler; see st_leave */
     struct st_stack altstack;
     st_mask mask; /* the program's, while a fork is under way */
     uint64_t clone_flags;
@@ -124,7 +125,7 @@ struct st_record {
     uint32_t delay_exit_us, signal;
     struct st_cloning cloning;
     uint32_t published; /* the block has memory and an owner: before that, only its maker may touch it */
-    uint8_t pad[36];
+    uint32_t pad;
 };
 
 /* A vfork parent's share of a block while its child borrows it. */
@@ -153,6 +154,7 @@ struct st_block {
     struct st_stack stack_virtual; /* the program's sigaltstack */
     struct st_sighand *sighand;
     uint64_t counters[ST_COUNTERS];
+    st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
     struct st_vfork vfork[ST_VFORKS];
     struct st_call call;
@@ -160,9 +162,10 @@ struct st_block {
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
 _Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, like their stubs");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
-_Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, save) == ST_REC_SAVE0, "");
+_Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
 _Static_assert(offsetof(struct st_record, cloning.result) == ST_REC_CLONE_RESULT, "");
+_Static_assert(offsetof(struct st_context, regs) == ST_UC_REGS && offsetof(struct st_context, regs.fpstate) == ST_UC_FPSTATE, "");
 _Static_assert(offsetof(struct st_context, stack) == ST_UC_STACK && offsetof(struct st_context, mask) == ST_UC_SIGMASK, "");
 _Static_assert(sizeof(struct st_context) == 304 && sizeof(struct st_siginfo) == 128, "");
 
@@ -199,6 +202,7 @@ void st_restorer(void);
 void st_sigreturn_trap(void);
 void st_python_tramp(void);
 int64_t st_gate_call(void);
+_Noreturn void st_leave(struct st_context *uc, uint64_t stub, const st_mask *mask);
 
 /* gate */
 int64_t st_sys(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f);
@@ -210,6 +214,9 @@ void st_put_args(struct st_regs *regs, const uint64_t args[6]);
 void st_pass(struct st_block *block, struct st_context *uc);
 void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
 void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
+int st_may_leave(const struct st_context *uc);
+_Noreturn void st_go(struct st_block *block, struct st_context *uc);
+void st_gone(struct st_block *block, struct st_context *uc, int before);
 
 /* user memory */
 int64_t st_copy_in(void *to, const void *from, uint64_t size);

@@ -66,9 +66,12 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
 {
     (void)signal;
     (void)info;
+    uint64_t registered = uc->stack.sp; /* only rt_sigreturn makes the kernel take another */
     struct st_block *block = st_block_of(uc);
-    if (!block)
+    if (!block) {
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
-    else if (!own_trap(block, uc))
-        trapped(block, uc);
+        return;
+    }
+    if (!own_trap(block, uc)) trapped(block, uc);
+    if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }

@@ -13,6 +13,7 @@
 #define ST_STUB_CLONE 96     /* the same for a clone whose child has no altstack yet */
 #define ST_STUB_CLONE_TRAP 117
 #define ST_STUB_CHILD_TRAP 183
+#define ST_STUB_LEAVE 192 /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
 
 /* one block's record */
 #define ST_REC_RDI 0
@@ -23,13 +24,16 @@
 #define ST_REC_R9 40
 #define ST_REC_RETURN 48
 #define ST_REC_RESULT 56
-#define ST_REC_SAVE0 64
+#define ST_REC_LEAVE 64     /* rdi rsi rdx r10 rax rip, for the way out */
+#define ST_REC_SAVE0 64     /* the same place: a clone's child has not been in a handler yet */
 #define ST_REC_SAVE1 72
-#define ST_REC_ALTSTACK 80 /* a stack_t: the block's own signal stack */
-#define ST_REC_CLONE_RESULT 192
+#define ST_REC_ALTSTACK 112 /* a stack_t: the block's own signal stack */
+#define ST_REC_CLONE_RESULT 224
 
 /* ucontext and frame */
 #define ST_UC_STACK 16
+#define ST_UC_REGS 40
+#define ST_UC_FPSTATE 224
 #define ST_UC_SIGMASK 296
 
 /* struct st_tramp: registers in the order of the kernel's sigcontext */

@@ -80,6 +80,8 @@ static void show_site(struct st_block *block, struct st_context *uc)
 {
     struct st_regs *regs = &uc->regs;
     uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
+    uint64_t leave = block ? st_block_stub(block, ST_STUB_LEAVE) : 0;
+    if (block && regs->rip >= leave && regs->rip < leave + 64) st_gone(block, uc, regs->rip == leave);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
         regs->rip = (regs->rip & 15) ? site : site - 2;

@@ -89,6 +89,15 @@ st_block_stubs:
     movq st_records+256*j+ST_REC_SAVE1(%rip), %rsi
     movl $NR_CHILD, %eax
     syscall
+    .balign 64, 0xcc
+    syscall                                           /* ST_STUB_LEAVE */
+    movq st_records+256*j+ST_REC_LEAVE(%rip), %rdi
+    movq st_records+256*j+ST_REC_LEAVE+8(%rip), %rsi
+    movq st_records+256*j+ST_REC_LEAVE+16(%rip), %rdx
+    movq st_records+256*j+ST_REC_LEAVE+24(%rip), %r10
+    movq st_records+256*j+ST_REC_LEAVE+32(%rip), %rax
+    movq st_records+256*j+ST_REC_LEAVE+40(%rip), %rcx /* as after any syscall */
+    jmp *%rcx
     .set j, j+1
     .endr
     .balign 256, 0xcc
@@ -157,6 +166,35 @@ st_restorer:
     call st_before_sigreturn
     movq %rbx, %rsp
     jmp st_sigreturn_trap
+
+/* Out of our handler. In: rdi the ucontext, rsi the block's leave stub, rdx the mask that the thread had. From popfq on
+ * the flags are the program's, from the change of rsp on the stack: nothing may touch either. */
+    .globl st_leave
+st_leave:
+    movq %rdx, %r10
+    movq ST_UC_FPSTATE(%rdi), %r11
+    movl $-1, %eax
+    movl $-1, %edx
+    xrstor64 (%r11)
+    movq %rsi, %r11
+    movq %r10, %rsi
+    movq ST_UC_REGS(%rdi), %r8
+    movq ST_UC_REGS+8(%rdi), %r9
+    movq ST_UC_REGS+32(%rdi), %r12
+    movq ST_UC_REGS+40(%rdi), %r13
+    movq ST_UC_REGS+48(%rdi), %r14
+    movq ST_UC_REGS+56(%rdi), %r15
+    movq ST_UC_REGS+80(%rdi), %rbp
+    movq ST_UC_REGS+88(%rdi), %rbx
+    movq ST_UC_REGS+120(%rdi), %rcx
+    pushq ST_UC_REGS+136(%rdi)
+    popfq
+    movq %rcx, %rsp
+    movl $__NR_rt_sigprocmask, %eax
+    movl $2, %edi               /* SIG_SETMASK */
+    movl $0, %edx
+    movl $8, %r10d
+    jmp *%r11
 
 /* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */
     .globl st_python_tramp
