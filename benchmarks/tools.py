@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import selftrace
@@ -37,19 +39,23 @@ class Tools:
         """Removes what was built."""
         shutil.rmtree(self.directory)
 
-    def median(self, once: Callable[[], float]) -> float:
-        """Of `rounds` tries."""
-        return statistics.median(once() for _ in range(self.rounds))
+    def interleaved(self, tries: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+        """The median of each: one try of all, then the next, so that a noisy minute is everybody's."""
+        found: dict[str, list[float]] = {name: [] for name in tries}
+        for _ in range(self.rounds):
+            for name, once in tries.items():
+                found[name].append(once())
+        return {name: statistics.median(values) for name, values in found.items()}
 
-    def in_c(self, how: str, what: str, count: int, *, pinned: bool = True) -> float:
-        """Nanoseconds a call in a C process, alone or under a C supervisor; pinned: both on one core."""
+    def in_c(self, how: str, what: str, count: int, *, pinned: bool = True) -> Callable[[], float]:
+        """Measures nanoseconds a call in a C process, alone or under a C supervisor; pinned: both on one core."""
         words = [str(self.loop), how, what, str(count)]
         if pinned:
             words = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *words]
-        return self.median(lambda: float(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
+        return lambda: float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
-    def in_python(self, what: str, count: int, policy: Policy | Path, *, backend: str = "trap") -> float:
-        """Nanoseconds a call of the same C loop inside a Python process under a policy."""
+    def in_python(self, what: str, count: int, policy: Policy | Path, *, backend: str = "trap") -> Callable[[], float]:
+        """Measures nanoseconds a call of the same C loop inside a Python process under a policy."""
         code = (
             f"import ctypes; f = ctypes.CDLL({str(self.library)!r}).measure; f.restype = ctypes.c_double\n"
             f"f.argtypes = ctypes.c_char_p, ctypes.c_long; f({what.encode()!r}, 1000); print(f({what.encode()!r}, {count}))"
@@ -59,7 +65,7 @@ class Tools:
             granted = load(policy).with_grants(read=[f"{self.directory}/**"])
             return float(selftrace.run(code=code, policy=granted, backend=backend).check().stdout)
 
-        return self.median(once)
+        return once
 
     def handlers(self, name: str, text: str) -> Path:
         """A handler file."""
@@ -67,22 +73,21 @@ class Tools:
         path.write_text(text)
         return path
 
-    def wall_and_cpu(self, words: Sequence[str], env: dict[str, str] | None = None) -> tuple[float, float]:
-        """(milliseconds of wall clock, of processor time of the whole tree), medians, after one run to warm up."""
+    def wall_and_cpu(self, commands: Mapping[str, Sequence[str]]) -> dict[str, tuple[float, float]]:
+        """(ms of wall clock, ms of processor time of the whole tree) of each: medians of interleaved runs."""
 
-        def once() -> tuple[float, float]:
-            import time
-
-            before, start = os.times(), time.perf_counter()
-            subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
-            after, end = os.times(), time.perf_counter()
-            spent = after.children_user + after.children_system - before.children_user - before.children_system
+        def once(words: Sequence[str]) -> tuple[float, float]:
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             return (end - start) * 1e3, spent * 1e3
 
-        once()
-        tries = [once() for _ in range(self.rounds * 3)]
-        # processor time comes in ticks of 10 ms: its mean is finer than its median
-        return statistics.median(wall for wall, _ in tries), statistics.mean(cpu for _, cpu in tries)
+        tries = [{name: once(words) for name, words in commands.items()} for _ in range(self.rounds * 4 + 1)][1:]
+        return {
+            name: (statistics.median(t[name][0] for t in tries), statistics.median(t[name][1] for t in tries))
+            for name in commands
+        }
 
 
 def found(program: str) -> str | None:

@@ -22,7 +22,7 @@ def measure(tools: Any) -> dict[str, float]:
     """none: the loop in Python's process, uninterposed."""
     floor = Policy.builtin("no-network")
     handler = tools.handlers("getppid_handler", HANDLER.format(policy=OPEN))
-    return {
+    tries = {
         "none": tools.in_python("getppid", COUNT, floor, backend="none"),
         "floor only (not trapped)": tools.in_python("getppid", COUNT, Policy.builtin("untrusted-script")),
         "trap + native rule": tools.in_python("getppid", COUNT, Policy.parse(LOGGED)),
@@ -34,3 +34,5 @@ def measure(tools: Any) -> dict[str, float]:
         "C, ptrace RET_TRACE, free": tools.in_c("ptrace", "getppid", COUNT // 50, pinned=False),
         "C, ptrace SYSCALL, same core": tools.in_c("ptrace-syscall", "getppid", COUNT // 20),
     }
+    found: dict[str, float] = tools.interleaved(tries)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import selftrace
@@ -13,7 +14,8 @@ CODE = "print([line.split()[1] for line in open('/proc/self/smaps_rollup') if li
 def measure(tools: Any) -> dict[str, float]:
     """Dirty private memory: what a run costs the machine."""
 
-    def of(backend: str) -> float:
-        return tools.median(lambda: float(selftrace.run(code=CODE, backend=backend).check().stdout))  # type: ignore[no-any-return]
+    def of(backend: str) -> Callable[[], float]:
+        return lambda: float(selftrace.run(code=CODE, backend=backend).check().stdout)
 
-    return {"none": of("none"), "interposed": of("trap")}
+    found: dict[str, float] = tools.interleaved({"none": of("none"), "interposed": of("trap")})
+    return found

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,28 @@ from benchmarks.tools import found
 NAME, UNIT = "start-up", "ms"
 
 
-def _api(rounds: int) -> float:
-    """One run of `pass` through the API of a process that has run some before."""
+def _from_python(tools: Any) -> dict[str, float]:
+    """`pass` run by subprocess, and through the API of a process that has run some before."""
     import selftrace
 
     policy = selftrace.Policy.builtin("untrusted-script")
-    tries = []
-    for _ in range(rounds * 4 + 2):
-        start = time.perf_counter()
-        selftrace.run(code="pass", policy=policy).check()
-        tries.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(tries[2:])
 
-
-def _plain(rounds: int) -> float:
-    tries = []
-    for _ in range(rounds * 4 + 2):
+    def timed(run: Callable[[], object]) -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True, capture_output=True)
-        tries.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(tries[2:])
+        run()
+        return (time.perf_counter() - start) * 1e3
+
+    def plain() -> float:
+        return timed(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True, capture_output=True))
+
+    def api() -> float:
+        return timed(lambda: selftrace.run(code="pass", policy=policy).check())
+
+    tries = [(plain(), api()) for _ in range(tools.rounds * 4 + 2)][2:]
+    return {
+        "plain subprocess.run from Python": statistics.median(p for p, _ in tries),
+        "selftrace.run from Python": statistics.median(a for _, a in tries),
+    }
 
 
 def measure(tools: Any) -> dict[str, float]:
@@ -52,10 +55,8 @@ def measure(tools: Any) -> dict[str, float]:
         words = [str(found("sandlock")), "run", "-r", "/", "--", python, "-c", "pass"]
         if subprocess.run(words, capture_output=True, check=False).returncode == 0:
             commands["sandlock"] = words
-    for name, words in commands.items():
-        wall, cpu = tools.wall_and_cpu(words)
+    for name, (wall, cpu) in tools.wall_and_cpu(commands).items():
         result[name] = wall
         result[f"{name}: processor time"] = cpu
-    result["plain subprocess.run from Python"] = _plain(tools.rounds)
-    result["selftrace.run from Python"] = _api(tools.rounds)
+    result.update(_from_python(tools))
     return result

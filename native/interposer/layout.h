@@ -24,8 +24,8 @@
 #define ST_REC_R9 40
 #define ST_REC_RETURN 48
 #define ST_REC_RESULT 56
-#define ST_REC_LEAVE 64     /* rdi rsi rdx r10 rax rip, for the way out */
-#define ST_REC_SAVE0 64     /* the same place: a clone's child has not been in a handler yet */
+#define ST_REC_LEAVE 64 /* rdi rsi rdx r10 rax rip, for the way out */
+#define ST_REC_SAVE0 64 /* the same place: a clone's child has not been in a handler yet */
 #define ST_REC_SAVE1 72
 #define ST_REC_ALTSTACK 112 /* a stack_t: the block's own signal stack */
 #define ST_REC_CLONE_RESULT 224

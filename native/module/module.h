@@ -26,6 +26,9 @@ void st_report_text(struct st_call *call, uint32_t kind, uint32_t row, int64_t r
 uint32_t st_python_stack(uint8_t *text, uint32_t size, uint32_t *foreign);
 /* The sum that a whole record's checksum is. */
 uint32_t st_record_sum(const void *record);
+/* Adds rules for paths, one after the other: 8 bytes of rights on a directory, 8 bytes of rights on anything else, the path
+ * and a NUL. A path that does not exist grants nothing. 0, or -errno and the offset of the rule that failed. */
+int64_t st_landlock_paths(int32_t ruleset, const uint8_t *rules, uint64_t size, uint64_t *failed);
 /* cffi: end */
 
 void st_hook(struct st_call *call);

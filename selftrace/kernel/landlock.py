@@ -6,7 +6,6 @@ Source: landlock(7), linux/landlock.h. Rights that the kernel's version lacks ar
 from __future__ import annotations
 
 import os
-import stat
 import sys
 
 from selftrace.kernel.syscall import syscall
@@ -39,7 +38,7 @@ FS_RIGHTS: dict[str, tuple[int, int]] = {
     "ioctl_dev": (15, 5),
 }
 """Right → (bit, first ABI that has it)."""
-_FILE_RIGHTS = ("execute", "write_file", "read_file", "truncate", "ioctl_dev")
+_FILE_RIGHTS = frozenset({"execute", "write_file", "read_file", "truncate", "ioctl_dev"})
 _NET_RIGHTS = {"tcp_bind": 0, "tcp_connect": 1}
 _NET_ABI, _SCOPE_ABI = 4, 6
 _OWN_PROC = "/proc/self"
@@ -83,12 +82,12 @@ def _pass(data: bytes) -> tuple[object, int]:
 class Ruleset:
     """A specification in one ABI's numbers.
 
-    words: struct landlock_ruleset_attr. paths: (path, rights on a directory, rights on anything else).
+    words: struct landlock_ruleset_attr. paths: as st_landlock_paths in native/module/module.h reads them.
     ports: (port, rights). own_proc: rights on /proc/self, which only the tracee itself can name.
     """
 
     words: tuple[int, ...]
-    paths: tuple[tuple[str, int, int], ...] = ()
+    paths: bytes = b""
     ports: tuple[tuple[int, int], ...] = ()
     own_proc: int = 0
 
@@ -109,8 +108,8 @@ def ruleset(spec: LandlockSpec | None, version: int) -> Ruleset | None:
     words = (fs,) if version < _NET_ABI else (fs, net) if version < _SCOPE_ABI else (fs, net, scoped)
     if not any(words):
         return None
-    paths = tuple(
-        (rule.path, fs_mask(rule.access, version), fs_mask(rule.access & frozenset(_FILE_RIGHTS), version))
+    paths = b"".join(
+        _words(fs_mask(rule.access, version), fs_mask(rule.access & _FILE_RIGHTS, version)) + os.fsencode(rule.path) + b"\0"
         for rule in spec.fs or ()
         if rule.path != _OWN_PROC
     )
@@ -127,8 +126,7 @@ def build(wanted: Ruleset) -> int:
     del held
     try:
         os.set_inheritable(fd, False)
-        for path, directory, other in wanted.paths:
-            _grant_path(fd, path, directory, other)
+        _add_paths(fd, wanted.paths)
         for port, right in wanted.ports:
             held, address = _pass(_words(right, port))
             syscall(_ADD_RULE, fd, _NET_PORT, address, 0, name="landlock_add_rule")
@@ -139,16 +137,11 @@ def build(wanted: Ruleset) -> int:
     return fd
 
 
-def _grant_path(ruleset_fd: int, path: str, directory: int, other: int) -> None:
-    try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        mask = directory if stat.S_ISDIR(os.fstat(fd).st_mode) else other
-        if mask:
-            held, address = _pass(_words(mask) + fd.to_bytes(4, sys.byteorder))
-            syscall(_ADD_RULE, ruleset_fd, _PATH_BENEATH, address, 0, name="landlock_add_rule")
-            del held
-    finally:
-        os.close(fd)
+def _add_paths(ruleset_fd: int, rules: bytes) -> None:
+    from selftrace._native import ffi, lib
+
+    at = ffi.new("uint64_t *")
+    result = lib.st_landlock_paths(ruleset_fd, rules, len(rules), at)
+    if result < 0:
+        path = os.fsdecode(rules[at[0] + 16 :].split(b"\0", 1)[0])
+        raise OSError(-result, f"landlock_add_rule: {os.strerror(-result)}", path)

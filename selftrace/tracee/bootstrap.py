@@ -40,15 +40,10 @@ def _check_threads() -> None:
     raise RuntimeError(f"threads run before the sandbox is armed: {', '.join(sorted(names))}")
 
 
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        raise OSError(-result, f"{what}: {os.strerror(-result)}")
-
-
 def _hide_traces() -> None:
     """sys as plain `python script` has it."""
     sys.dont_write_bytecode = True
-    for name in ("selftrace._native", "selftrace._native.lib", "_cffi_backend"):
+    for name in ("_start", "selftrace._native", "selftrace._native.lib", "_cffi_backend"):
         sys.modules.pop(name, None)
 
 
@@ -81,32 +76,20 @@ def start() -> None:
     """Arms. Raises OSError or RuntimeError; the caller ends the process then."""
     spec = marshal.loads(_content(_SPEC_FD))
     _check_threads()
-    _load("_cffi_backend", spec["cffi"], ExtensionFileLoader)
-    native = _load("selftrace._native", spec["native"], ExtensionFileLoader)
-    hook = None
-    if spec["handlers"]:
-        hook = _load("_selftrace_hook", os.path.join(spec["tracee"], "hook.py"), SourceFileLoader)
-        hook.prepare(native, spec)
-    _check(native.lib.st_map_blob(_BLOB_FD), "mapping the interposer")
-    os.close(_BLOB_FD)
+    native = _load("_start", spec["native"], ExtensionFileLoader)
+    hook = _hook(spec) if spec["handlers"] else None
     ruleset = _RULESET_FD if spec["landlock"] else -1
-    if ruleset >= 0 and spec["own_proc"]:
-        _grant_own_proc(native, ruleset, spec["own_proc"])
-    _check(native.lib.st_arm_interposer(_PLAN_FD, _RING_FD, ruleset, hook is not None), "arming the interposer")
+    native.arm(_BLOB_FD, _PLAN_FD, _RING_FD, ruleset, spec["own_proc"], hook is not None)
     _hide_traces()
     if hook is None:
-        native.lib.st_ready()
+        native.ready()
     else:
-        sys.meta_path.insert(0, _AtSite(hook.load, native.lib.st_ready))
+        sys.meta_path.insert(0, _AtSite(hook.load, native.ready))
 
 
-def _grant_own_proc(native: "Any", ruleset: int, access: int) -> None:
-    """Lets the process read its own /proc directory: nobody could name it before it was there."""
-    fd = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
-    rule = native.ffi.new("unsigned char[12]")
-    rule[0:8] = access.to_bytes(8, sys.byteorder)
-    rule[8:12] = fd.to_bytes(4, sys.byteorder)
-    address = int(native.ffi.cast("uintptr_t", rule))
-    result = native.lib.st_syscall(445, ruleset, 1, address, 0, 0, 0)  # landlock_add_rule, PATH_BENEATH
-    os.close(fd)
-    _check(result, "granting /proc/self")
+def _hook(spec: "dict[str, Any]") -> "Any":
+    _load("_cffi_backend", spec["cffi"], ExtensionFileLoader)
+    native = _load("selftrace._native", spec["native"], ExtensionFileLoader)
+    hook = _load("_selftrace_hook", os.path.join(spec["tracee"], "hook.py"), SourceFileLoader)
+    hook.prepare(native, spec)
+    return hook

@@ -1,0 +1,73 @@
+/* `_start`: what a tracee needs in its first moments, as an extension module of its own in the same shared object. The cffi
+ * module would bring _cffi_backend with it, half a millisecond of each run, and is loaded for handlers only. */
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "module.h"
+
+static PyObject *failed(int64_t result, const char *step)
+{
+    PyObject *text = PyUnicode_FromFormat("%s: %s", step, strerror((int)-result));
+    PyObject *error = text ? PyObject_CallFunction(PyExc_OSError, "iO", (int)-result, text) : NULL;
+    if (error) PyErr_SetObject(PyExc_OSError, error);
+    Py_XDECREF(error);
+    Py_XDECREF(text);
+    return NULL;
+}
+
+/* Lets the process read its own /proc directory: nobody could name it before it was there. */
+static int64_t grant_own_proc(int ruleset, uint64_t access)
+{
+    struct {
+        uint64_t access;
+        int32_t fd;
+    } __attribute__((packed)) rule = {access, open("/proc/self", O_PATH | O_CLOEXEC)}; /* struct landlock_path_beneath_attr */
+    if (rule.fd < 0) return -errno;
+    int64_t result = st_syscall(SYS_landlock_add_rule, (uint64_t)ruleset, 1 /* PATH_BENEATH */, (uint64_t)&rule, 0, 0, 0);
+    close(rule.fd);
+    return result;
+}
+
+/* arm(blob_fd, plan_fd, ring_fd, ruleset_fd, own_proc, with_hook); ruleset_fd -1: none. Closes them. */
+static PyObject *arm(PyObject *module, PyObject *args)
+{
+    int blob, plan, ring, ruleset, with_hook;
+    unsigned long long own_proc;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iiiiKp", &blob, &plan, &ring, &ruleset, &own_proc, &with_hook)) return NULL;
+    int64_t result = st_map_blob(blob);
+    close(blob);
+    if (result < 0) return failed(result, "mapping the interposer");
+    if (ruleset >= 0 && own_proc) result = grant_own_proc(ruleset, own_proc);
+    if (result < 0) return failed(result, "granting /proc/self");
+    result = st_arm_interposer(plan, ring, ruleset, with_hook);
+    if (result < 0) return failed(result, "arming the interposer");
+    Py_RETURN_NONE;
+}
+
+static PyObject *ready(PyObject *module, PyObject *none)
+{
+    (void)module;
+    (void)none;
+    st_ready();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"arm", arm, METH_VARARGS, NULL},
+    {"ready", ready, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_start", .m_size = -1, .m_methods = methods};
+
+PyMODINIT_FUNC PyInit__start(void)
+{
+    return PyModule_Create(&definition);
+}
