@@ -349,6 +349,41 @@ void probe_vectors(void)
     SAY("same %d\n", !memcmp(values, after, 48));
 }
 
+/* A signal that comes while a call is on its way into or out of the interposer: the program sees its own code, its own
+ * registers and its own vectors. */
+static volatile uint64_t storm_signals, storm_inside;
+
+static void look_around(int signal, siginfo_t *info, void *context)
+{
+    uint64_t rip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    (void)signal, (void)info;
+    storm_signals++;
+    if (rip >= 0x7e9000000000 && rip < 0x7e9040000000) storm_inside++;
+}
+
+void probe_registers_in_a_storm(void)
+{
+    struct sigaction action = {.sa_sigaction = look_around, .sa_flags = SA_RESTART | SA_SIGINFO};
+    struct itimerval fast = {{0, 50}, {0, 50}}, off = {{0, 0}, {0, 0}};
+    const char *paths[] = {"/dev/null", "/does/not/exist"}; /* one passes, one does not where there is a policy */
+    uint64_t first[2][10], now[10], lanes[4] = {1, 2, 3, 4}, seen[4];
+    int wrong = 0;
+    for (int which = 0; which < 2; which++) close((int)raw_call(SYS_openat, paths[which], first[which]));
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &fast, NULL);
+    for (int n = 0; n < 100000; n++) {
+        long result = -1;
+        int fd = (int)raw_call(SYS_openat, paths[n % 2], now);
+        wrong += (fd < 0) != n % 2 || memcmp(first[n % 2], now, sizeof now) != 0;
+        close(fd);
+        __asm__ volatile("vmovdqu %[l], %%ymm9\n movl $110, %%eax\n syscall\n vmovdqu %%ymm9, %[s]\n"
+                         : [s] "=m"(seen), "=&a"(result) : [l] "m"(lanes) : "rcx", "r11", "ymm9", "memory");
+        wrong += memcmp(lanes, seen, sizeof seen) != 0;
+    }
+    setitimer(ITIMER_REAL, &off, NULL);
+    SAY("wrong %d inside %d signals %d\n", wrong, (int)storm_inside, storm_signals > 100);
+}
+
 void probe_odd_numbers(void)
 {
     long numbers[] = {-1, 1000, 0x3fffffff};

@@ -13,6 +13,8 @@ import selftrace
 
 PACKAGE = Path(selftrace.__file__).parent
 LAYERS = {
+    "record": 0,
+    "cache": 0,
     "errors": 0,
     "result": 1,
     "calls": 1,
@@ -21,7 +23,9 @@ LAYERS = {
     "events": 3,
     "tracee": 3,
     "job": 3,
+    "prepared": 4,
     "backends": 4,
+    "compiling": 5,
     "monitor": 5,
     "rundir": 1,
     "plans": 5,
