@@ -155,7 +155,6 @@ struct st_plan {
     int32_t unknown_error;
     uint32_t unknown_row, fs_row, net_row, integrity_row, tasks, tasks_row;
     struct st_span fs_read, fs_write, fs_exec, fs_deny, fs_quiet, net_connect, net_bind;
-    struct st_text tmp_own;
     uint32_t filter, filter_count; /* offset and number of 8-byte BPF instructions; 0: none */
     uint32_t floor, floor_count;   /* the number-only filter */
     uint32_t calls;                /* offsets of the arrays, in bytes from the start */

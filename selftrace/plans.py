@@ -92,7 +92,10 @@ def _kept(key: bytes, tmp: str) -> Prepared | None:
         entry = entry[len(key) :]
         _remember(key, entry)
     old = entry[: len(os.fsencode(tmp))]
-    files, named, data = marshal.loads(entry[len(old) :].replace(old, os.fsencode(tmp)))
+    try:
+        files, named, data = marshal.loads(entry[len(old) :].replace(old, os.fsencode(tmp)))
+    except (EOFError, ValueError, TypeError):  # cut off by a full disk
+        return None
     if _stamps(tuple(source for source, _, _ in files)) != files or _state(tuple(path for path, _, _ in named)) != named:
         return None
     return from_data(data)

@@ -27,6 +27,14 @@ def nothing_left() -> Iterator[None]:
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What runs keep for the next one is kept for the tests only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def features() -> Features:
     """This kernel's."""

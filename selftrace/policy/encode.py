@@ -243,7 +243,6 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         setattr(head, name, writer.patterns(getattr(native, name)))
     head.net_connect = writer.addr_patterns(native.net_connect)
     head.net_bind = writer.addr_patterns(native.net_bind)
-    head.tmp_own = writer.text(native.fs_tmp_own)
     return _lay_out(ffi, head, entries, writer, filter_program, floor)
 
 

@@ -253,8 +253,6 @@ class NativeSpec:
     """(pattern, row)."""
     fs_quiet: tuple[PathPattern, ...] = ()
     """Refused without a report: probes of honest programs."""
-    fs_tmp_own: bytes = b""
-    """Directory in which only files that this run created may be opened; empty: no such rule."""
     fs_row: int = 0
     net_closed: bool = False
     net_connect: tuple[AddrPattern, ...] = ()

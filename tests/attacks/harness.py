@@ -47,7 +47,7 @@ def without(plan: Plan, row_id: str) -> Plan:
         native=replace(plan.native, calls={n: gates for n, gates in calls.items() if gates}),
     )
     landlock = plan.landlock or LandlockSpec()
-    if row_id == "fs.default":
+    if row_id in ("fs.default", "fs.tmp"):
         landlock = replace(landlock, fs=None)
     if row_id == "net.ports":
         landlock = replace(landlock, tcp_connect=None, tcp_bind=None)

@@ -73,6 +73,19 @@ def test_held_by_the_kernel(name: str, victim: Path) -> None:
     assert breached(attack(code, route="gate", off="fs.default")), "with the floor off the attack must succeed"
 
 
+def test_what_others_put_into_the_temporary_directory_is_out_of_reach() -> None:
+    """[fs] tmp = "own": the run's directory is new; what lies beside it, under names that anybody can guess, is not its."""
+    with tempfile.TemporaryDirectory(prefix="selftrace-", dir=Path(tempfile.gettempdir()).resolve()) as beside:
+        Path(beside).chmod(0o777)
+        planted = Path(beside) / "planted"
+        planted.write_text("planted")
+        planted.chmod(0o666)
+        code = f"breach(call(2, {os.fsencode(planted)!r}, 2) >= 0 or call(2, b'../{Path(beside).name}/planted', 2) >= 0)"
+        for route in ("gate", "libc"):
+            assert not breached(attack(code, route=route, policy="builtin:untrusted-script"))
+        assert breached(attack(code, route="gate", off="fs.tmp"))
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_reported_outside_the_gate(name: str, victim: Path) -> None:
     result = attack(program(name, victim))

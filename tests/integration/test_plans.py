@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,12 +13,18 @@ import pytest
 import selftrace
 from selftrace import Policy, plans
 from selftrace.job import Job, interpreter
+from selftrace.record import replace
 from selftrace.session import make_context
 
 
 @pytest.fixture(autouse=True)
-def empty() -> None:
+def empty(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     plans._entries.clear()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("plans")))
+
+
+def kept_on_disk() -> list[Path]:
+    return sorted(Path(os.environ["XDG_CACHE_HOME"], "selftrace").glob("plan-*"))
 
 
 def context(tmp: str) -> object:
@@ -32,10 +40,15 @@ def test_a_kept_plan_is_what_a_fresh_one_would_be(name: str, tmp_path: Path) -> 
     plans.prepare(policy, context(str(first)))  # type: ignore[arg-type]
     assert len(plans._entries) == 1
     kept = plans.prepare(policy, context(str(second)))  # type: ignore[arg-type]
+    (file,) = kept_on_disk()
     plans._entries.clear()
+    from_disk = plans.prepare(policy, context(str(second)))  # type: ignore[arg-type]
+    plans._entries.clear()
+    file.unlink()
     fresh = plans.prepare(policy, context(str(second)))  # type: ignore[arg-type]
-    assert kept.plan == fresh.plan
-    assert kept.table == fresh.table
+    for other in (kept, from_disk):
+        assert other.plan == fresh.plan
+        assert replace(other, pickled=b"") == replace(fresh, pickled=b"")
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -85,3 +98,45 @@ def test_runs_do_not_share_directories() -> None:
     code = "import os; open('mine', 'w').write('x'); print(os.getcwd())"
     directories = [selftrace.run(code=code).check().stdout for _ in range(3)]
     assert len(set(directories)) == 3
+
+
+COMMAND = "import sys\nfrom selftrace.cli.main import main\ncode = main({words!r})\nsys.exit(code or 'selftrace.compiling' in sys.modules)"
+
+
+def compiles(*words: str) -> bool:
+    """Whether a new process compiles for `selftrace run WORDS`."""
+    done = subprocess.run([sys.executable, "-c", COMMAND.format(words=["run", *words])], capture_output=True, check=False)
+    assert done.returncode in (0, 1) and not done.stderr, done
+    return done.returncode == 1
+
+
+def test_the_next_process_does_not_compile() -> None:
+    assert compiles("-c", "1")
+    assert not compiles("-c", "2")
+    assert compiles("--allow-read", "/etc/hostname", "-c", "1")
+    assert not compiles("--allow-read", "/etc/hostname", "-c", "1")
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbage", "others may write"])
+def test_a_kept_file_that_cannot_be_trusted_is_made_anew(harm: str) -> None:
+    assert compiles("-c", "1")
+    (file,) = kept_on_disk()
+    data = file.read_bytes()
+    if harm == "cut":
+        file.write_bytes(data[: len(data) * 2 // 3])
+    elif harm == "garbage":
+        file.write_bytes(b"\xff" * len(data))
+    else:
+        file.chmod(0o666)
+    assert compiles("-c", "1")
+    assert not compiles("-c", "1")
+
+
+def test_not_more_than_some_are_kept() -> None:
+    from selftrace import cache
+
+    for number in range(5):
+        cache.write(f"plan-{number}", b"x")
+        os.utime(Path(cache.directory(), f"plan-{number}"), (number, number))
+    cache.forget("plan-", 2)
+    assert [path.name for path in kept_on_disk()] == ["plan-3", "plan-4"]
