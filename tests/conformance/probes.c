@@ -377,7 +377,9 @@ void probe_registers_in_a_storm(void)
         wrong += (fd < 0) != n % 2 || memcmp(first[n % 2], now, sizeof now) != 0;
         close(fd);
         __asm__ volatile("vmovdqu %[l], %%ymm9\n movl $110, %%eax\n syscall\n vmovdqu %%ymm9, %[s]\n"
-                         : [s] "=m"(seen), "=&a"(result) : [l] "m"(lanes) : "rcx", "r11", "ymm9", "memory");
+                         : [s] "=m"(seen), "=&a"(result)
+                         : [l] "m"(lanes)
+                         : "rcx", "r11", "ymm9", "memory");
         wrong += memcmp(lanes, seen, sizeof seen) != 0;
     }
     setitimer(ITIMER_REAL, &off, NULL);
