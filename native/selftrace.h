@@ -20,6 +20,12 @@
 #define ST_NR_CHILD 0x3ffff002
 #define ST_NR_MAX 512 /* numbers that the tables cover */
 
+/* ---- descriptors that a run keeps for its execs; the program finds them closed ----------------- */
+#define ST_KEPT_BLOB 1000
+#define ST_KEPT_PLAN 1001
+#define ST_KEPT_RING 1002
+#define ST_KEPT_COUNT 3
+
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73
 #define ST_RING_SLOTS 512
@@ -38,11 +44,13 @@ enum st_record_kind {
 struct st_ring_header {
     uint64_t magic;
     uint32_t abi, slots;
-    uint64_t reserved; /* records ever reserved by writers */
-    uint64_t consumed; /* records ever read by the reader */
-    uint64_t dropped;  /* records lost because the ring was full */
-    int32_t tasks;     /* forks and threads alive, counted over the tree (advisory); may be off by those under way */
-    uint32_t armed;    /* 1 once a tracee has armed itself, 2 once its handlers are loaded too: before that, nothing of the script ran */
+    uint64_t reserved;   /* records ever reserved by writers */
+    uint64_t consumed;   /* records ever read by the reader */
+    uint64_t dropped;    /* records lost because the ring was full */
+    int32_t tasks;       /* forks and threads alive, counted over the tree (advisory); may be off by those under way */
+    uint32_t armed;      /* 1 once a tracee has armed itself, 2 once its handlers are loaded too: before that, nothing of the script ran */
+    int32_t start_error; /* errno of a first program that could not be started */
+    uint32_t pad;
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[256];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
@@ -76,6 +84,7 @@ struct st_ring_record {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
+#define ST_PLAN_HOSTS 16 /* programs may be started: the run keeps descriptors for the loader */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };

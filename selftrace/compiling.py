@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 
+from selftrace.backends.base import native_directory
 from selftrace.calls import table as calls_table
 from selftrace.kernel import landlock
 from selftrace.kernel.bpf import Gate, compile_filter, number_floor
@@ -12,9 +13,10 @@ from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.encode import encode
 from selftrace.policy.model import PolicyModel
 from selftrace.policy.patterns import fixed_prefix
-from selftrace.policy.plan import Plan
+from selftrace.policy.plan import LandlockRule, LandlockSpec, Plan
 from selftrace.policy.terms import Features
 from selftrace.prepared import Prepared
+from selftrace.record import replace
 
 
 def encoded(plan: Plan) -> bytes:
@@ -44,6 +46,15 @@ def _guarantees(plan: Plan) -> tuple[tuple[str, ...], ...]:
     )
 
 
+def _with_loader(plan: Plan) -> LandlockSpec | None:
+    """The kernel starts only the loader, which reads what it is to start."""
+    spec = plan.landlock
+    if spec is None or spec.fs is None or not plan.native.hosts:
+        return spec
+    loader = os.path.join(native_directory(), "_interposer")
+    return replace(spec, fs=(*spec.fs, LandlockRule(loader, frozenset({"execute", "read_file"}))))
+
+
 def prepared_of(plan: Plan) -> Prepared:
     """The plan made ready for runs."""
     enforced = plan.mode == "enforce"
@@ -54,7 +65,7 @@ def prepared_of(plan: Plan) -> Prepared:
         degraded=plan.degraded,
         limits=plan.limits,
         table=encoded(plan),
-        ruleset=landlock.ruleset(plan.landlock, plan.features.landlock_abi) if enforced else None,
+        ruleset=landlock.ruleset(_with_loader(plan), plan.features.landlock_abi) if enforced else None,
         give_up=plan.drop_identity and plan.features.root,
         needed=tuple(path for path in dict.fromkeys(grants) if path != "/" and not path.startswith(("/proc", "/dev"))),
         written=tuple(path for path in plan.mounts_writable if not path.startswith(("/dev", "/proc"))),
@@ -64,6 +75,7 @@ def prepared_of(plan: Plan) -> Prepared:
         shapes=_shapes(plan) if plan.handlers else {},
         handler_files=plan.handler_files,
         kill_on_error=plan.native.kill_on_error,
+        hosts=plan.native.hosts,
         pickled=pickle.dumps(plan, pickle.HIGHEST_PROTOCOL),
     )
 

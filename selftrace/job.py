@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
-    Kind = Literal["script", "module", "code"]
+    Kind = Literal["script", "module", "code", "program"]
 
 _asked: dict[tuple[str, int], Interpreter] = {}
 _own_known: dict[tuple[object, ...], Interpreter] = {}
@@ -21,7 +21,10 @@ _own_known: dict[tuple[object, ...], Interpreter] = {}
 
 @record
 class Job:
-    """kind and target as python's command line has them; args for sys.argv[1:]; python: absolute path."""
+    """kind and target as python's command line has them; args for sys.argv[1:]; python: absolute path.
+
+    program: target is the file that is executed, args its whole argv.
+    """
 
     kind: Kind
     target: str
@@ -63,6 +66,29 @@ def make_job(
     with open(path, "rb"):  # not found, a directory, no permission: said here, with the name
         pass
     return Job("script", path, words, python)
+
+
+def make_program(argv: Sequence[str | os.PathLike[str]]) -> Job:
+    """A Job of any program: argv[0] is a path, or a name that is looked for in PATH.
+
+    Raises ValueError without a word; FileNotFoundError; PermissionError for what is not executable.
+    """
+    words = tuple(os.fsdecode(word) for word in argv)
+    if not words or not words[0]:
+        raise ValueError("argv needs a program")
+    name = words[0]
+    if "/" in name:
+        path = os.path.abspath(name)
+        if not os.path.exists(path):
+            raise FileNotFoundError(2, "no such program", name)
+        if os.path.isdir(path) or not os.access(path, os.X_OK):
+            raise PermissionError(13, "is not executable", name)
+        return Job("program", path, words)
+    for directory in os.get_exec_path():
+        path = os.path.abspath(os.path.join(directory, name))
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return Job("program", path, words)
+    raise FileNotFoundError(2, "no such program in PATH", name)
 
 
 @record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from selftrace.backends.base import Launch
-from selftrace.backends.trap import native_directory, sealed
+from selftrace.backends.base import Launch, native_directory
+from selftrace.backends.trap import sealed
 from selftrace.record import fresh, mutable, record
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ class Monitor:
     def __init__(self, launch: Launch, config: MonitorConfig, stdio: Sequence[int], ring_fd: int) -> None:
         """Starts it. stdio: descriptors for the tracee's 0, 1, 2. Raises OSError."""
         entries = config.entries()
-        entries += [f"argv={word}" for word in launch.argv]
+        entries += [f"program={launch.program or launch.argv[0]}", *(f"argv={word}" for word in launch.argv)]
         entries += [f"env={name}={value}" for name, value in launch.env.items()]
         sources = list(launch.fds.items())
         entries += [f"fd={target}:{_FIRST + at}" for at, (target, _) in enumerate(sources)]

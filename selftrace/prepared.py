@@ -24,7 +24,8 @@ class Prepared:
 
     table: for the interposer. ruleset: for Landlock, None without. give_up: root's identity is given up; needed, written:
     the paths that the identity taken instead must reach. guarantees: the fields of each Guarantee. calls: number → name.
-    handlers, shapes, handler_files, kill_on_error: for the hook in the tracee. pickled: the whole Plan.
+    handlers, shapes, handler_files, kill_on_error: for the hook in the tracee. hosts: programs may be
+    started. pickled: the whole Plan.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Prepared:
     shapes: dict[int, tuple[str, tuple[tuple[str, str, int], ...]]]
     handler_files: tuple[tuple[str, bytes], ...]
     kill_on_error: bool
+    hosts: bool
     pickled: bytes
 
     @property

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from selftrace.errors import UnsupportedError
-from selftrace.job import Job, make_job
-from selftrace.policy.api import Policy, load
+from selftrace.job import Job, make_job, make_program
+from selftrace.policy.api import DEFAULT_PROGRAM, Policy, load
 from selftrace.result import Result, Violation
 from selftrace.session import Options, Run
 
@@ -33,8 +32,11 @@ def _prepare(
     memory: int | str | None,
 ) -> tuple[Policy, Job]:
     if argv is not None:
-        raise UnsupportedError("argv= (any program) is not built yet: it comes with step 2", "use script=, module= or code=")
-    job = make_job(script, args, code=code, module=module, python=python)
+        if (script, code, module) != (None, None, None) or args:
+            raise ValueError("give exactly one of script, code, module, argv; arguments of a program stand in argv")
+        job = make_program(argv)
+    else:
+        job = make_job(script, args, code=code, module=module, python=python)
     limits: dict[str, Any] = {}
     if timeout_s is not None:
         if not timeout_s > 0:
@@ -42,7 +44,7 @@ def _prepare(
         limits["wall_seconds"] = timeout_s if timeout_s != float("inf") else None
     if memory is not None:
         limits["memory"] = memory
-    chosen = load(policy)
+    chosen = load(policy if policy is not None or argv is None else DEFAULT_PROGRAM)
     return (chosen.with_grants(limits=limits) if limits else chosen), job
 
 

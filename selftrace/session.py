@@ -115,7 +115,7 @@ def _identity(prepared: Prepared, job: Job, installation: Installation, director
     if not prepared.give_up:
         return None
     here = [path for path in prepared.needed if not path.startswith(directory)]
-    needed = [job.python, *installation.prefixes, _PACKAGE, *([job.target] if job.kind == "script" else []), *here]
+    needed = [job.python, *installation.prefixes, _PACKAGE, *([job.target] if job.kind in ("script", "program") else []), *here]
     written = [path for path in prepared.written if not path.startswith(directory)]
     return choose(needed, written, landlock=prepared.ruleset is not None)
 
@@ -340,12 +340,16 @@ class Session:
         status = self._monitor.status
         if status.failed is not None:
             step, number = status.failed
-            self.notes.append(f"{self.job.python} could not be started: {step}: {os.strerror(number)}")
+            program = self.job.target if self.job.kind == "program" else self.job.python
+            self.notes.append(f"{program} could not be started: {step}: {os.strerror(number)}")
             return "error", 127 if step == "execve" and number == 2 else 126, None
         if not status.end:
             self.notes.append("the monitor was killed; what was left of the run was ended")
             return "error", 125, None
         code, number = int(status.end["code"]), int(status.end["signal"])
+        if ring.start_error:
+            self.notes.append(f"{self.job.target} could not be started: {os.strerror(ring.start_error)}")
+            return "error", 127 if ring.start_error == 2 else 126, None
         if self.options.backend != "none" and not ring.armed:
             self.notes.append("the sandbox could not be armed: nothing of the script ran")
             return "error", 125, None

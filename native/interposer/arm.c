@@ -2,7 +2,10 @@
  * be taken back. */
 #include "core.h"
 
-static int64_t arm(const struct st_arm *from);
+static int64_t arm(const struct st_arm *from)
+{
+    return st_arm_process(from, 1);
+}
 static int64_t gate(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
 {
     return st_sys(nr, a, b, c, d, e, f);
@@ -63,7 +66,7 @@ static int64_t take_sigsys(void)
 }
 
 /* Text and read-only data cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
-static void seal(void)
+void st_seal(void)
 {
     ST_SYS(462 /* mseal */, ST_BLOB_BASE, 0x10000, 0);
     ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
@@ -94,7 +97,9 @@ static int64_t raise_floor(const struct st_arm *from)
     return r < 0 ? r : load_filter(st_state.plan->filter, st_state.plan->filter_count);
 }
 
-static int64_t arm(const struct st_arm *from)
+/* first: the run's first process, which has no filter yet. Others have it from their parents; they seal themselves once
+ * their program is mapped. 0 or -errno: EINVAL for a plan of another version. */
+int64_t st_arm_process(const struct st_arm *from, int first)
 {
     const struct st_plan *plan = from->plan;
     if (st_state.armed) return -ST_EEXIST;
@@ -113,8 +118,9 @@ static int64_t arm(const struct st_arm *from)
     st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
     r = take_sigsys();
     if (r < 0) return r;
-    seal();
     st_state.armed = 1;
+    if (!first) return 0;
+    if (!(plan->flags & ST_PLAN_HOSTS)) st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {
         st_state.ring->tasks = 1;

@@ -36,6 +36,10 @@ enum {
 #define ST_EPERM 1
 #define ST_ENOENT 2
 #define ST_EINTR 4
+#define ST_EIO 5
+#define ST_E2BIG 7
+#define ST_ENOEXEC 8
+#define ST_EBADF 9
 #define ST_EAGAIN 11
 #define ST_ENOMEM 12
 #define ST_EACCES 13
@@ -46,6 +50,13 @@ enum {
 #define ST_ENAMETOOLONG 36
 #define ST_ENOSYS 38
 #define ST_ELOOP 40
+#define ST_ELIBBAD 80
+
+#define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull) /* everything of ours lies below */
+
+/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers and the program's path follow. */
+#define ST_ORDERS_FIRST "selftrace-first "
+#define ST_ORDERS "selftrace-exec "
 
 #define ST_SA_SIGINFO 4u
 #define ST_SA_RESTORER 0x04000000u
@@ -138,6 +149,12 @@ struct st_vfork {
 };
 #define ST_VFORKS 3
 
+/* An exec under way: what is to be given back if it fails. memory 0: none. */
+struct st_exec {
+    uint64_t memory, size;
+    int32_t fd, interpreter;
+};
+
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
 #define ST_BLOCK_AREA 0x20000
 #define ST_BLOCK_STACK 0xf000
@@ -157,6 +174,7 @@ struct st_block {
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
     struct st_vfork vfork[ST_VFORKS];
+    struct st_exec exec;
     struct st_call call;
 };
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
@@ -190,7 +208,8 @@ struct st_state {
     int32_t main_tid, pid;
     uint32_t blocks; /* blocks ever made, but number 0 */
     uint32_t armed;
-    uint64_t slow_calls; /* executed the slower way: no stub left */
+    uint64_t slow_calls;      /* executed the slower way: no stub left */
+    uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
 };
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
@@ -217,6 +236,17 @@ void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_
 int st_may_leave(const struct st_context *uc);
 _Noreturn void st_go(struct st_block *block, struct st_context *uc);
 void st_gone(struct st_block *block, struct st_context *uc, int before);
+
+/* exec */
+void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call);
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
+                        uint64_t out[6]);
+void st_exec_release(struct st_block *block, int own_descriptors);
+int st_is_exe_link(const uint8_t *path);
+int st_kept(uint64_t fd);
+int64_t st_arm_process(const struct st_arm *from, int first);
+void st_seal(void);
+_Noreturn void st_jump(uint64_t sp, uint64_t entry);
 
 /* user memory */
 int64_t st_copy_in(void *to, const void *from, uint64_t size);
@@ -254,6 +284,7 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
 int st_integrity(const struct st_call *call);
+int st_follows(const struct st_call *call, const struct st_path_use *use);
 int st_resolve(struct st_call *call, uint32_t which);
 int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);
 int st_fs_refuses(struct st_call *call);

@@ -3,7 +3,7 @@
 #include "core.h"
 
 #define REGION_LOW ST_BLOB_BASE
-#define REGION_HIGH (ST_BLOB_BASE + 0x40000000ull)
+#define REGION_HIGH ST_REGION_HIGH
 #define MAP_FIXED 0x10
 #define PR_SECCOMP 22
 #define PR_SET_MM 35
@@ -12,6 +12,12 @@
 static int touches(uint64_t address, uint64_t length)
 {
     return address < REGION_HIGH && (address + length > REGION_LOW || address + length < address);
+}
+
+/* Whether a descriptor is one that the run keeps for its execs: the program finds it closed. */
+int st_kept(uint64_t fd)
+{
+    return (st_state.plan->flags & ST_PLAN_HOSTS) && (uint32_t)fd - ST_KEPT_BLOB < ST_KEPT_COUNT;
 }
 
 /* Returns 0 or the errno that refuses. */
@@ -28,6 +34,13 @@ int st_integrity(const struct st_call *call)
     case __NR_mremap: return touches(args[0], args[1]) || ((args[3] & 2) && touches(args[4], args[2])) ? ST_EPERM : 0;
     case __NR_prctl: return args[0] == PR_SECCOMP || args[0] == PR_SYSCALL_USER_DISPATCH || args[0] == PR_SET_MM ? ST_EPERM : 0;
     case __NR_seccomp: return (uint32_t)args[0] < 2 ? ST_EPERM : 0;
+    case __NR_dup2:
+    case __NR_dup3: return st_kept(args[0]) || st_kept(args[1]) ? ST_EBADF : 0;
+    case __NR_close:
+    case __NR_fstat:
+    case __NR_newfstatat:
+    case __NR_fcntl:
+    case __NR_dup: return st_kept(args[0]) ? ST_EBADF : 0;
     default: return 0;
     }
 }

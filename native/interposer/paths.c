@@ -181,7 +181,7 @@ static int64_t walk_path(struct walk *walk)
     return walk->length;
 }
 
-static int follows(const struct st_call *call, const struct st_path_use *use)
+int st_follows(const struct st_call *call, const struct st_path_use *use)
 {
     uint64_t flags = use->flags >= 0 ? call->args[use->flags] : 0;
     switch (use->follow) {
@@ -220,7 +220,7 @@ int st_resolve(struct st_call *call, uint32_t which)
         call->resolved_length[which] = (int32_t)n;
         return 1;
     }
-    struct walk walk = {.out = call->resolved[which], .rest = call->walk[0], .link = call->walk[1], .last_follows = follows(call, use)};
+    struct walk walk = {.out = call->resolved[which], .rest = call->walk[0], .link = call->walk[1], .last_follows = st_follows(call, use)};
     memcpy(walk.rest, call->path[which], (uint32_t)call->path_length[which] + 1);
     if (walk.rest[0] != '/') {
         int64_t r = start_at(&walk, dirfd);

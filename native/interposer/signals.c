@@ -90,6 +90,7 @@ static void show_site(struct st_block *block, struct st_context *uc)
         const struct st_record *record = &st_records[index];
         if (offset == ST_STUB_EXIT || offset == ST_STUB_POST) {
             show_args(regs, record);
+            regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
             regs->rip = record->site - 2;
         } else if (offset < ST_STUB_EXIT_END) {
             show_args(regs, record);
@@ -344,6 +345,30 @@ static void own_sigreturn(struct st_block *block, struct st_context *uc)
     uc->regs.rip = (uint64_t)st_gate_call;
 }
 
+/* Everything but what the run keeps. */
+static int64_t close_range(const uint64_t args[6])
+{
+    uint32_t first = (uint32_t)args[0], last = (uint32_t)args[1], flags = (uint32_t)args[2];
+    int64_t result = 0;
+    if (first > last || first >= ST_KEPT_BLOB + ST_KEPT_COUNT || last < ST_KEPT_BLOB) return ST_SYS(__NR_close_range, first, last, flags);
+    if (first < ST_KEPT_BLOB) result = ST_SYS(__NR_close_range, first, ST_KEPT_BLOB - 1, flags);
+    if (result >= 0 && last >= ST_KEPT_BLOB + ST_KEPT_COUNT) result = ST_SYS(__NR_close_range, ST_KEPT_BLOB + ST_KEPT_COUNT, last, flags);
+    return result;
+}
+
+/* /proc/self/exe is the loader for the kernel. Returns 0 if the call is about another link. */
+static int read_exe_link(struct st_context *uc, struct st_call *call)
+{
+    int at = call->sysno == __NR_readlinkat;
+    uint64_t buffer = call->args[at ? 2 : 1], size = (uint32_t)call->args[at ? 3 : 2], length = 0;
+    if (call->path_length[0] < 0 && st_copy_string(call->path[0], (const void *)call->args[at], ST_PATH_MAX) < 0) return 0;
+    if (!st_is_exe_link(call->path[0]) || (int32_t)size <= 0) return 0;
+    while (st_state.exe[length]) length++;
+    if (length > size) length = size;
+    uc->regs.rax = st_copy_out((void *)buffer, st_state.exe, length) < 0 ? (uint64_t)-ST_EFAULT : length;
+    return 1;
+}
+
 /* Calls that are answered or rewritten here. Returns 0 for any other. */
 int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
@@ -362,6 +387,12 @@ int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *ca
     case __NR_epoll_pwait:
     case __NR_epoll_pwait2: clean_mask(block, uc, call, 4, args[5]); return 1;
     case __NR_pselect6: clean_pselect(block, uc, call); return 1;
+    case __NR_readlink:
+    case __NR_readlinkat: return read_exe_link(uc, call);
+    case __NR_close_range:
+        if (!(st_state.plan->flags & ST_PLAN_HOSTS)) return 0;
+        uc->regs.rax = (uint64_t)close_range(args);
+        return 1;
     case __NR_fork:
     case __NR_vfork:
     case __NR_clone:

@@ -265,7 +265,9 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
+    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
     if (vfork_parent(block, record) || is_fork(record->sysno)) {
+        st_exec_release(block, 0); /* a vfork child's, whose exec went well */
         fork_post(block, uc, record);
         return;
     }

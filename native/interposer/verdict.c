@@ -17,6 +17,10 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         int64_t length = st_copy_string(call->path[i], (const void *)*argument, ST_PATH_MAX);
         if (length < 0) return ST_EFAULT;
         if (length == ST_PATH_MAX) return ST_ENAMETOOLONG;
+        if (st_state.exe[0] && st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) {
+            for (length = 0; st_state.exe[length]; length++) {}
+            memcpy(call->path[i], st_state.exe, (uint64_t)length + 1);
+        }
         call->path_length[i] = (int32_t)length;
         *argument = (uint64_t)call->path[i];
         call->copied |= 1u << uses[i].path;
@@ -156,7 +160,7 @@ static int refuse(struct st_call *call, int32_t error, uint32_t row, uint32_t qu
 
 static int may_ask_python(const struct st_block *block, const struct st_call *call)
 {
-    return st_state.hook && !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
+    return !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
 }
 
 static void pause_for(uint32_t microseconds)
@@ -182,6 +186,12 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;
+        if (!st_state.hook) { /* a program without Python: nobody can be asked, so it is refused */
+            static const uint8_t note[] = "the handler is Python, and this program has none";
+            st_report(call, ST_RECORD_VIOLATION, rule->row, -ST_EPERM, note, sizeof note - 1);
+            call->result = -ST_EPERM;
+            return audited() ? -1 : ST_VERDICT_RESULT;
+        }
         call->handler = (uint32_t)rule->handler;
         return ST_VERDICT_PYTHON;
     default: return -1;

@@ -104,11 +104,32 @@ st_block_stubs:
 
 /* ---- entry points -------------------------------------------------------------------------------- */
     .text
-    .globl st_entry             /* the ELF entry: programs start here once the loader exists */
+    .globl st_entry             /* the ELF entry: the kernel starts every program of a run here (loader.c) */
 st_entry:
-    movl $__NR_exit_group, %eax
-    movl $126, %edi
-    jmp st_gate_call
+    movq %rsp, %rdi
+    andq $-16, %rsp
+    call st_load
+
+    .globl st_jump              /* to a program's first instruction, with registers as after an exec; (sp, entry) */
+st_jump:
+    movq %rdi, %rsp
+    pushq %rsi
+    xorl %eax, %eax
+    xorl %ebx, %ebx
+    xorl %ecx, %ecx
+    xorl %edx, %edx
+    xorl %esi, %esi
+    xorl %edi, %edi
+    xorl %ebp, %ebp
+    xorl %r8d, %r8d
+    xorl %r9d, %r9d
+    xorl %r10d, %r10d
+    xorl %r11d, %r11d
+    xorl %r12d, %r12d
+    xorl %r13d, %r13d
+    xorl %r14d, %r14d
+    xorl %r15d, %r15d
+    ret
 
     .globl st_sys               /* long st_sys(nr, a, b, c, d, e, f): a call of our own, through the gate */
 st_sys:

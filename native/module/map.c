@@ -95,8 +95,8 @@ int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd,
         if (arm.ring->magic != ST_RING_MAGIC || arm.ring->abi != ST_ABI) return -EPROTO;
     }
     find_ldso(&arm);
-    close(plan_fd);
-    if (ring_fd >= 0) close(ring_fd);
+    if (plan_fd < ST_KEPT_BLOB) close(plan_fd);
+    if (ring_fd >= 0 && ring_fd < ST_KEPT_BLOB) close(ring_fd);
     return (int32_t)mapped->arm(&arm);
 }
 

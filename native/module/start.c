@@ -35,7 +35,8 @@ static int64_t grant_own_proc(int ruleset, uint64_t access)
     return result;
 }
 
-/* arm(blob_fd, plan_fd, ring_fd, ruleset_fd, own_proc, with_hook); ruleset_fd -1: none. Closes them. */
+/* arm(blob_fd, plan_fd, ring_fd, ruleset_fd, own_proc, with_hook); ruleset_fd -1: none. Closes them, but for those that
+ * the run keeps. */
 static PyObject *arm(PyObject *module, PyObject *args)
 {
     int blob, plan, ring, ruleset, with_hook;
@@ -43,7 +44,7 @@ static PyObject *arm(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "iiiiKp", &blob, &plan, &ring, &ruleset, &own_proc, &with_hook)) return NULL;
     int64_t result = st_map_blob(blob);
-    close(blob);
+    if (blob < ST_KEPT_BLOB) close(blob);
     if (result < 0) return failed(result, "mapping the interposer");
     if (ruleset >= 0 && own_proc) result = grant_own_proc(ruleset, own_proc);
     if (result < 0) return failed(result, "granting /proc/self");

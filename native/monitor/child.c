@@ -27,7 +27,23 @@ static void check(int64_t result, const char *step)
     _exit(126);
 }
 
-/* Sources lie above all targets, so no order can overwrite one. */
+/* The kept descriptors lie at 1000: a lower soft limit is lifted for a moment. */
+static struct rlimit make_room(const struct config *config)
+{
+    struct rlimit limit = {0, 0}, wide;
+    rlim_t needed = 0;
+    for (int i = 0; i < config->fd_count; i++)
+        if ((rlim_t)config->fds[i].target + 2 > needed) needed = (rlim_t)config->fds[i].target + 2;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    wide = limit;
+    if (limit.rlim_cur < needed) {
+        wide.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &wide);
+    }
+    return limit;
+}
+
+/* Sources and targets are different numbers, so no order can overwrite one. */
 static void place_descriptors(const struct config *config)
 {
     int highest = 2;
@@ -37,10 +53,12 @@ static void place_descriptors(const struct config *config)
     }
     failure_fd = fcntl(failure_fd, F_DUPFD_CLOEXEC, highest + 1);
     check(failure_fd, "descriptors");
-    for (int fd = 3; fd <= highest; fd++) {
-        int wanted = 0;
-        for (int i = 0; i < config->fd_count; i++) wanted |= config->fds[i].target == fd;
-        if (!wanted) close(fd);
+    for (int from = 3; from <= highest;) { /* what lies between the targets */
+        int next = highest + 1;
+        for (int i = 0; i < config->fd_count; i++)
+            if (config->fds[i].target >= from && config->fds[i].target < next) next = config->fds[i].target;
+        if (next > from) close_range((unsigned)from, (unsigned)next - 1, 0);
+        from = next + 1;
     }
     close_range((unsigned)failure_fd + 1, ~0u, 0);
     for (int fd = highest + 1; fd < failure_fd; fd++) close(fd);
@@ -81,7 +99,9 @@ static _Noreturn void child(const struct config *config, pid_t monitor)
     for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
+    struct rlimit open_files = make_room(config);
     place_descriptors(config);
+    setrlimit(RLIMIT_NOFILE, &open_files);
     umask(077);
     check(chdir(config->cwd ? config->cwd : "/"), "chdir");
     if (config->uid < 0) prctl(PR_SET_DUMPABLE, 1);
@@ -91,7 +111,7 @@ static _Noreturn void child(const struct config *config, pid_t monitor)
     check(prctl(PR_SET_PDEATHSIG, SIGKILL), "pdeathsig");
     if (getppid() != monitor) _exit(126);
     if (config->no_new_privs) check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
-    execve(config->argv[0], config->argv, config->env);
+    execve(config->program, config->argv, config->env);
     check(-1, "execve");
     _exit(126);
 }

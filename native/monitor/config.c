@@ -83,6 +83,8 @@ void read_config(struct config *config)
             add(&config->argv, &arguments, value);
         else if (!strcmp(entry, "env"))
             add(&config->env, &variables, value);
+        else if (!strcmp(entry, "program"))
+            config->program = value;
         else if (!strcmp(entry, "cwd"))
             config->cwd = value;
         else if (!strcmp(entry, "directory"))
@@ -95,6 +97,6 @@ void read_config(struct config *config)
             number_key(config, entry, value);
         entry = next;
     }
-    if (!arguments) refuse("argv");
+    if (!arguments || !config->program) refuse("argv");
     if (!variables) config->env = calloc(1, sizeof *config->env);
 }

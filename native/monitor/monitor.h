@@ -27,6 +27,7 @@ struct config {
         struct rlimit limit;
     } limits[MAX_LIMITS];
     int limit_count;
+    const char *program;   /* what is executed */
     const char *cwd;       /* working directory of the tracee */
     const char *directory; /* the private directory: measured, and removed if the launcher is gone */
     int64_t uid;           /* -1: kept */

@@ -7,5 +7,7 @@ from selftrace.job import Job
 
 
 def prepare(job: Job, env: dict[str, str]) -> Launch:
-    """The plain start of a script."""
+    """The plain start of a script or program."""
+    if job.kind == "program":
+        return Launch(argv=list(job.args), env=env, program=job.target)
     return Launch(argv=[job.python, *words(job)], env=env)

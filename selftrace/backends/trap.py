@@ -6,26 +6,20 @@ import fcntl
 import marshal
 import os
 
-from selftrace.backends.base import Launch, words
-from selftrace.errors import BuildError
+from selftrace.backends.base import Launch, native_directory, words
+from selftrace.errors import UnsupportedError
 from selftrace.job import Job
 from selftrace.kernel import landlock
 from selftrace.prepared import Prepared
 
 SPEC_FD, BLOB_FD, PLAN_FD, RING_FD, RULESET_FD = 3, 4, 5, 6, 7
 """Numbers that bootstrap.py finds its descriptors under."""
+KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD = 1000, 1001, 1002
+"""The same where programs may be started: ST_KEPT_* of native/selftrace.h, open in every process of the run."""
+_NO_FD = -1
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-
-
-def native_directory() -> str:
-    """The directory that holds the built objects. Raises BuildError if they are missing."""
-    try:
-        from selftrace import _native
-    except ImportError as error:
-        raise BuildError(f"the native part does not load ({error}): run pip install . (needs gcc and python3-dev)") from None
-    return os.path.dirname(os.path.abspath(str(_native.__file__)))
 
 
 def sealed(name: str, data: bytes) -> int:
@@ -52,36 +46,61 @@ def _specification(prepared: Prepared, *, landlocked: bool) -> bytes:
             "shapes": prepared.shapes,
             "kill_on_error": prepared.kill_on_error,
             "audit": prepared.mode == "audit",
-            "landlock": landlocked,
-            "own_proc": prepared.ruleset.own_proc if landlocked and prepared.ruleset else 0,
+            "descriptors": (*_numbers(prepared), RULESET_FD if landlocked else _NO_FD),
+            "own_proc": prepared.ruleset.own_proc if prepared.ruleset else 0,
         }
     )
 
 
+def _numbers(prepared: Prepared) -> tuple[int, int, int]:
+    """Where the tracee finds blob, plan and ring."""
+    return (KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD) if prepared.hosts else (BLOB_FD, PLAN_FD, RING_FD)
+
+
 def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> Launch:
-    """The start of a script under a plan.
+    """The start of a script or program under a plan.
 
     ring_fd: the shared ring; stays the caller's. env: the tracee's environment.
-    Raises BuildError without the native part; OSError if the kernel refuses the rule set.
+    Raises BuildError without the native part; OSError if the kernel refuses the rule set; UnsupportedError for what the
+    plan cannot host.
     """
-    owned: list[int] = []
+    blob, plan, ring = _numbers(prepared)
+    launch = _start_of_program(prepared, job, env) if job.kind == "program" else _start_of_python(job, env)
+    launch.fds[ring] = ring_fd
     try:
-        fds = {RING_FD: ring_fd}
+
+        def hand(target: int, fd: int) -> None:
+            launch.owned.append(fd)
+            launch.fds[target] = fd
+
         if prepared.ruleset is not None:
-            owned.append(landlock.build(prepared.ruleset))
-            fds[RULESET_FD] = owned[-1]
-        for target, name, data in (
-            (SPEC_FD, "selftrace-spec", _specification(prepared, landlocked=prepared.ruleset is not None)),
-            (PLAN_FD, "selftrace-plan", prepared.table),
-        ):
-            owned.append(sealed(name, data))
-            fds[target] = owned[-1]
-        owned.append(os.open(os.path.join(native_directory(), "_interposer"), os.O_RDONLY | os.O_CLOEXEC))
-        fds[BLOB_FD] = owned[-1]
+            hand(RULESET_FD, landlock.build(prepared.ruleset))
+        if job.kind != "program":
+            hand(SPEC_FD, sealed("selftrace-spec", _specification(prepared, landlocked=prepared.ruleset is not None)))
+        hand(plan, sealed("selftrace-plan", prepared.table))
+        hand(blob, os.open(os.path.join(native_directory(), "_interposer"), os.O_RDONLY | os.O_CLOEXEC))
     except BaseException:
-        for fd in owned:
+        for fd in launch.owned:
             os.close(fd)
         raise
+    return launch
+
+
+def _start_of_python(job: Job, env: dict[str, str]) -> Launch:
     start = os.path.join(_PACKAGE, "tracee", "start")
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
-    return Launch(argv=[job.python, *words(job)], env={**env, "PYTHONPATH": path}, fds=fds, owned=owned)
+    return Launch(argv=[job.python, *words(job)], env={**env, "PYTHONPATH": path})
+
+
+def _start_of_program(prepared: Prepared, job: Job, env: dict[str, str]) -> Launch:
+    """The loader is started, and starts the program: native/interposer/loader.c reads the first word."""
+    if not prepared.hosts:
+        raise UnsupportedError("this policy starts no program", "use builtin:untrusted-program, or [process] exec = true")
+    if prepared.handlers:
+        raise UnsupportedError("Python handlers in a program that is not Python are not built yet", "use native rules")
+    from selftrace._native import lib
+
+    ruleset = RULESET_FD if prepared.ruleset is not None else _NO_FD
+    orders = f"selftrace-first {lib.ST_ABI} {ruleset}"
+    loader = os.path.join(native_directory(), "_interposer")
+    return Launch(argv=[orders, job.target, *job.args], env=env, program=loader)

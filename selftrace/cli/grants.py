@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from selftrace.cli.words import Option
-from selftrace.policy.api import Policy, load
+from selftrace.policy.api import DEFAULT, Policy, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def _seconds(text: str) -> float:
 POLICY_OPTIONS = (
     Option(
         ("--policy",),
-        "a policy: builtin:NAME, FILE.toml, or FILE.py with handlers (default: builtin:untrusted-script)",
+        "a policy: builtin:NAME, FILE.toml, FILE.py with handlers (default: builtin:untrusted-script; -program for programs)",
         "P",
     ),
     Option(("--var",), "a variable of the policy's [vars]", "NAME=VALUE", many=True),
@@ -54,10 +54,10 @@ def _patterns(paths: list[str]) -> list[str]:
     return found
 
 
-def policy_of(arguments: Any) -> Policy:
+def policy_of(arguments: Any, default: str = DEFAULT) -> Policy:
     """The policy that the options describe. Raises PolicyError."""
     pairs = [item.partition("=") for item in arguments.var]
-    policy = load(arguments.policy, vars={name: value for name, _, value in pairs} or None)
+    policy = load(arguments.policy or default, vars={name: value for name, _, value in pairs} or None)
     limits = {"wall_seconds": arguments.timeout, "memory": arguments.memory}
     writable = _patterns(arguments.allow_write)
     return policy.with_grants(

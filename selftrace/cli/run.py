@@ -15,6 +15,8 @@ from selftrace.cli.grants import POLICY_OPTIONS, policy_of
 from selftrace.cli.output import JSON_OPTION, write_json
 from selftrace.cli.words import Option, Words, add_options, read
 from selftrace.errors import CommandError
+from selftrace.job import Job, make_job, make_program
+from selftrace.policy.api import DEFAULT, DEFAULT_PROGRAM
 from selftrace.result import Result
 
 TYPE_CHECKING = False
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SHOWN = 20
-FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c CODE [ARGS…]"
+FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c CODE [ARGS…] | -- PROG [ARGS…]"
 
 
 OPTIONS = (
@@ -142,26 +144,35 @@ def _environment(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _target(arguments: Any) -> tuple[dict[str, Any], list[str]]:
+def _job(arguments: Any) -> Job:
     words = list(arguments.script)
-    if words[:1] == ["--"]:
-        raise CommandError("run -- PROG (any program) is not built yet: it comes with step 2; now: " + FORMS, 125)
     for name in ("module", "code"):
         given = getattr(arguments, name)
         if given is not None:
             if not given:
                 raise CommandError(f"-{name[0]} needs a word: {FORMS}", 125)
-            return {name: given[0]}, given[1:]
+            return make_job(None, given[1:], python=arguments.python, **{name: given[0]})
+    if words[:1] == ["--"]:
+        return _program(words[1:])
     if not words:
         raise CommandError(f"what is to be run? {FORMS}", 125)
     script = words[0]
     if script.startswith("-"):
         raise CommandError(f'unknown option "{script}"; selftrace run --help lists them', 125)
     if not os.path.exists(script):
-        raise CommandError(f"{script}: no such script", 127)
+        raise CommandError(f"{script}: no such script; a program is run with selftrace run -- {' '.join(words)}", 127)
     if not script.endswith((".py", ".pyw", ".pyz")) and not _looks_like_python(script):
-        raise CommandError(f"{script} is no Python script; now: {FORMS} (run -- PROG comes with step 2)", 125)
-    return {"script": script}, words[1:]
+        raise CommandError(f"{script} is no Python script; a program is run with selftrace run -- {' '.join(words)}", 125)
+    return make_job(script, words[1:], python=arguments.python)
+
+
+def _program(words: list[str]) -> Job:
+    if not words:
+        raise CommandError(f"what is to be run? {FORMS}", 125)
+    try:
+        return make_program(words)
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}", 127 if isinstance(error, FileNotFoundError) else 126) from None
 
 
 def _looks_like_python(path: str) -> bool:
@@ -182,12 +193,10 @@ def _bring_back(result: Result, directory: str) -> None:
 
 def execute(arguments: Any) -> int:
     """Runs, reports, brings outputs back."""
-    from selftrace.job import make_job
     from selftrace.session import Options, Run
 
-    target, words = _target(arguments)
-    policy = policy_of(arguments)
-    job = make_job(target.get("script"), words, code=target.get("code"), module=target.get("module"), python=arguments.python)
+    job = _job(arguments)
+    policy = policy_of(arguments, DEFAULT_PROGRAM if job.kind == "program" else DEFAULT)
     reporter = _Reporter(arguments.quiet, arguments.json == "-")
     options = Options(
         env=_environment(arguments.env),

@@ -87,7 +87,7 @@ def read(words: Sequence[str], options: Sequence[Option], rest: str) -> Words | 
         option = by_name.get(name)
         at += 1
         if option is None:
-            if words[at - 1].startswith("-"):
+            if words[at - 1].startswith("-") and words[at - 1] != "--":
                 return None
             found[rest] = list(words[at - 1 :])
             break

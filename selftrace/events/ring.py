@@ -79,6 +79,11 @@ class Ring:
         return int(self._header.armed) == 2
 
     @property
+    def start_error(self) -> int:
+        """errno of a first program that could not be started; 0: none."""
+        return int(self._header.start_error)
+
+    @property
     def dropped(self) -> int:
         """Records that did not fit, as the tracees count them, and those that were not whole."""
         return int(self._header.dropped) + self.lost

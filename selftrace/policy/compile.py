@@ -76,6 +76,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         self.calls()
         self.process()
         self.net()
+        self.hosting()
         self.rules()
         self.fs()
         if model.mode == "audit":  # everything is counted, whatever the policy speaks of

@@ -235,6 +235,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.kill_on_error * lib.ST_PLAN_KILL_ON_ERROR
         | native.fs_closed * lib.ST_PLAN_FS_CLOSED
         | native.net_closed * lib.ST_PLAN_NET_CLOSED
+        | native.hosts * lib.ST_PLAN_HOSTS
     )
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from selftrace.calls import Table
 from selftrace.policy.plan import Condition, Decision, FilterRule
+from selftrace.record import replace
 
 NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn", "uprobe", "uretprobe")
 """Calls without which no thread gets on, or ends; and two that the kernel lets past every filter (they are its own
@@ -12,6 +13,10 @@ _TRAPPED = (
     "rt_sigprocmask rt_sigaction sigaltstack rt_sigsuspend rt_sigtimedwait rt_sigpending signalfd signalfd4"
     " clone clone3 fork vfork execve execveat seccomp rt_sigreturn".split()
 )
+_KEPT = Condition(0, 4, "between", 1000, 1002)
+"""ST_KEPT_BLOB to ST_KEPT_RING of native/selftrace.h: what a run that starts programs keeps open for them."""
+_ON_KEPT = ("close", "fstat", "newfstatat", "fcntl", "dup", "dup2", "dup3")
+_HOSTING = ("close_range", "readlink", "readlinkat")
 _MASK_ARGUMENT = {"ppoll": 3, "pselect6": 5, "epoll_pwait": 4, "epoll_pwait2": 4}
 _MEMORY = {"munmap": (0, 1), "mprotect": (0, 1), "pkey_mprotect": (0, 1), "madvise": (0, 1), "remap_file_pages": (0, 1)}
 _BLOB_HIGH = 0x7E90
@@ -29,8 +34,8 @@ def _reaching(address: int, length: int) -> list[tuple[Condition, ...]]:
     return [(near,), (long, below)]
 
 
-def trapped(table: Table) -> list[tuple[int, tuple[Condition, ...]]]:
-    """(number, conditions) of calls that must reach the interposer."""
+def trapped(table: Table, *, hosts: bool) -> list[tuple[int, tuple[Condition, ...]]]:
+    """(number, conditions) of calls that must reach the interposer. hosts: programs may be started."""
     found: list[tuple[int, tuple[Condition, ...]]] = []
 
     def add(name: str, *conditions: Condition) -> None:
@@ -50,6 +55,13 @@ def trapped(table: Table) -> list[tuple[int, tuple[Condition, ...]]]:
     for conditions in _reaching(4, 2):
         add("mremap", Condition(3, 4, "any", _MREMAP_FIXED), *conditions)
     add("prctl", Condition(0, 4, "in", values=_PRCTL))
+    if hosts:
+        for name in _HOSTING:
+            add(name)
+        for name in _ON_KEPT:
+            add(name, _KEPT)
+        for name in ("dup2", "dup3"):
+            add(name, replace(_KEPT, arg=1))
     return found
 
 

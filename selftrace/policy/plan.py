@@ -236,6 +236,8 @@ class NativeSpec:
     """All that the interposer decides by itself."""
 
     audit: bool = False
+    hosts: bool = False
+    """Programs may be started: the run keeps descriptors for the loader."""
     kill_on_error: bool = False
     """[default] on_error = "kill"."""
     calls: dict[int, tuple[CallGate, ...]] = fresh(default_factory=dict)

@@ -1,8 +1,8 @@
 """Arms the interposer in a tracee, before its first line and before site (start/encodings calls `start`).
 
 Until `st_arm_interposer` returns only code of the interpreter's and ours runs: no .pth, no sitecustomize, no directory
-that a script may write. Imports nothing of the policy parser: the plan is a table already. Descriptors 3 to 7 are those
-of backends/trap.py; none is left open.
+that a script may write. Imports nothing of the policy parser: the plan is a table already. Descriptors are those of
+backends/trap.py; what is left open are the three that a run which starts programs keeps.
 """
 
 import marshal
@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # typing, importlib.util, __future__ and what they import
 if TYPE_CHECKING:
     from typing import Any
 
-_SPEC_FD, _BLOB_FD, _PLAN_FD, _RING_FD, _RULESET_FD = 3, 4, 5, 6, 7
+_SPEC_FD = 3
 
 
 def _load(name: str, path: str, loader: "Any") -> "Any":
@@ -78,8 +78,7 @@ def start() -> None:
     _check_threads()
     native = _load("_start", spec["native"], ExtensionFileLoader)
     hook = _hook(spec) if spec["handlers"] else None
-    ruleset = _RULESET_FD if spec["landlock"] else -1
-    native.arm(_BLOB_FD, _PLAN_FD, _RING_FD, ruleset, spec["own_proc"], hook is not None)
+    native.arm(*spec["descriptors"], spec["own_proc"], hook is not None)
     _hide_traces()
     if hook is None:
         native.ready()

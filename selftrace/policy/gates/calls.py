@@ -13,6 +13,7 @@ from selftrace.policy.plan import (
     FilterRule,
 )
 from selftrace.policy.rules import calls_named
+from selftrace.record import replace
 
 _CLONE_THREAD = 0x10000
 _NEW_NAMESPACES = 0x7E020000
@@ -47,8 +48,14 @@ class CallGates(GateCompiler):
         for sysno in rings:
             self.gates.setdefault(sysno, []).append(CallGate(ENOSYS, uring))
         self.row("integrity.arch", "integrity", "kill", "calls of i386 and x32", "kernel")
-        for sysno, conditions in integrity.trapped(self.table):
-            self.trapped.append((sysno, conditions, row))
+
+    def hosting(self) -> None:
+        """Once it is known whether programs may be started: what has to reach the interposer whatever the policy says."""
+        gates = self.gates.get(self.number("execve"), ())
+        hosts = self.model.mode == "audit" or not any(not gate.conditions and not gate.log for gate in gates)
+        self.native = replace(self.native, hosts=hosts)
+        for sysno, conditions in integrity.trapped(self.table, hosts=hosts):
+            self.trapped.append((sysno, conditions, 0))
 
     def governed(self) -> set[int]:
         """Calls that a section other than [calls] speaks of."""

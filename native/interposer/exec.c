@@ -1,0 +1,380 @@
+/* Exec: every program is started by the loader (loader.c), under the filter that is there already. What exec can refuse is
+ * refused here, while an errno can still be returned; then the call becomes one of the blob itself, with two more words in
+ * front of argv: what the loader needs, and the name that was executed. */
+#include "image.h"
+
+#define AT_FDCWD ((uint64_t)-100)
+#define AT_SYMLINK_NOFOLLOW 0x100
+#define AT_EACCESS 0x200
+#define AT_EMPTY_PATH 0x1000
+#define O_CLOEXEC 02000000
+#define O_NOFOLLOW 0400000
+#define O_NONBLOCK 04000
+
+#define FRONT 16 /* words in front of argv: two for the loader, two for each interpreter line */
+#define LEVELS 5 /* interpreters of interpreters, as in the kernel */
+#define HEAD 256 /* bytes of a script that are looked at, as in the kernel */
+#define TEXT 0x10000
+#define ARGUMENTS 0x100000
+
+/* An exec being prepared, in memory of its own: the words of argv, then texts. */
+struct prepared {
+    uint64_t *words;
+    uint32_t first; /* index of argv[0] among the words */
+    uint8_t *text;
+    uint32_t used;
+    int32_t fd, interpreter;
+    struct st_elf elf;
+};
+
+struct stat {
+    uint64_t device, inode, links;
+    uint32_t mode, uid, gid, pad;
+    uint8_t rest[104];
+};
+
+/* ---- texts ----------------------------------------------------------------------------------------- */
+
+static uint8_t *put(struct prepared *p, const void *text, uint64_t length)
+{
+    uint8_t *at = p->text + p->used;
+    if (p->used + length + 1 > TEXT) return NULL;
+    memcpy(at, text, length);
+    at[length] = 0;
+    p->used += (uint32_t)length + 1;
+    return at;
+}
+
+static uint32_t length_of(const uint8_t *text)
+{
+    uint32_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
+static uint8_t *put_number(uint8_t *at, int64_t value)
+{
+    uint8_t digits[20];
+    uint32_t n = 0;
+    if (value < 0) *at++ = '-', value = -value;
+    do digits[n++] = (uint8_t)('0' + value % 10);
+    while (value /= 10);
+    while (n) *at++ = digits[--n];
+    *at = 0;
+    return at;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+/* What a failed exec, or a vfork child's that went well, leaves in this address space. */
+void st_exec_release(struct st_block *block, int own_descriptors)
+{
+    struct st_exec *exec = &block->exec;
+    if (!exec->memory) return;
+    if (own_descriptors) {
+        if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
+        if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
+    }
+    ST_SYS(__NR_munmap, exec->memory, exec->size);
+    exec->memory = 0;
+}
+
+/* Copies argv. Returns 0 or -errno. */
+static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
+{
+    uint64_t count = 0, word = 1;
+    for (; argv; count++) {
+        if (st_copy_in(&word, (const void *)(argv + 8 * count), 8) < 0) return -ST_EFAULT;
+        if (!word) break;
+        if (count == ARGUMENTS) return -ST_E2BIG;
+    }
+    uint64_t words = (FRONT + count + 2) * 8, size = (words + TEXT + 4095) & ~4095ull;
+    int64_t at = ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
+    if (at < 0) return at;
+    block->exec = (struct st_exec){(uint64_t)at, size, -1, -1};
+    p->words = (uint64_t *)at;
+    p->first = FRONT;
+    p->text = (uint8_t *)at + words;
+    for (uint64_t i = 0; i < count; i++)
+        if (st_copy_in(&p->words[FRONT + i], (const void *)(argv + 8 * i), 8) < 0) return -ST_EFAULT;
+    if (!count) p->words[FRONT] = (uint64_t)put(p, "", 0); /* as the kernel has it since 5.18 */
+    return 0;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------ */
+
+/* Opens what is to be executed. Returns a descriptor or exec's -errno. */
+static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
+{
+    struct stat status;
+    uint64_t nofollow = flags & AT_SYMLINK_NOFOLLOW;
+    int64_t r = ST_SYS(__NR_newfstatat, dirfd, path, &status, nofollow | (flags & AT_EMPTY_PATH));
+    if (r < 0) return r;
+    if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
+    if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
+    r = ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | nofollow | (flags & AT_EMPTY_PATH));
+    if (r < 0) return r;
+    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | (nofollow ? O_NOFOLLOW : 0), 0);
+    uint8_t name[40] = "/proc/self/fd/";
+    put_number(name + 14, (int64_t)dirfd);
+    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK, 0);
+    return r == -ST_ENOENT ? ST_SYS(__NR_dup, dirfd) : r;
+}
+
+/* The name that execveat goes by where it is given a descriptor. */
+static const uint8_t *shown_name(struct prepared *p, uint64_t dirfd, const uint8_t *path)
+{
+    if (dirfd == AT_FDCWD || *path == '/') return put(p, path, length_of(path));
+    uint8_t name[40] = "/dev/fd/", *start = p->text + p->used;
+    uint8_t *end = put_number(name + 8, (int32_t)dirfd);
+    if (!*path) return put(p, name, (uint64_t)(end - name));
+    if (!put(p, name, (uint64_t)(end - name))) return NULL;
+    p->text[p->used - 1] = '/';
+    return put(p, path, length_of(path)) ? start : NULL;
+}
+
+/* ---- interpreter lines ------------------------------------------------------------------------------- */
+
+static int blank(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+static uint8_t *past_blanks(uint8_t *at, uint8_t *last)
+{
+    for (; at <= last; at++)
+        if (!blank(*at)) return at;
+    return NULL;
+}
+
+static uint8_t *word_end(uint8_t *at, uint8_t *last)
+{
+    for (; at <= last; at++)
+        if (blank(*at) || !*at) return at;
+    return NULL;
+}
+
+/* "#! interpreter argument": both as texts, argument NULL where there is none. Returns 0 or -ENOEXEC. */
+static int64_t read_line(struct prepared *p, uint8_t head[HEAD], const uint8_t **interpreter, const uint8_t **argument)
+{
+    uint8_t *last = head + HEAD - 1, *end = head;
+    while (end < head + HEAD && *end != '\n') end++;
+    if (end == head + HEAD) { /* cut off: only arguments may be */
+        end = past_blanks(head + 2, last);
+        if (!end || !word_end(end, last)) return -ST_ENOEXEC;
+        end = last;
+    }
+    while (blank(end[-1])) end--;
+    uint8_t *name = past_blanks(head + 2, end);
+    if (!name || name == end) return -ST_ENOEXEC;
+    uint8_t *stop = word_end(name, end), *rest = stop && *stop ? past_blanks(stop, end) : NULL;
+    if (!stop || stop > end) stop = end;
+    *interpreter = put(p, name, (uint64_t)(stop - name));
+    uint8_t *rest_end = rest;
+    while (rest && rest_end < end && *rest_end) rest_end++;
+    *argument = rest && rest_end > rest ? put(p, rest, (uint64_t)(rest_end - rest)) : NULL;
+    return *interpreter ? 0 : -ST_ENOEXEC;
+}
+
+/* The policy's word on a program that the call itself did not name. */
+static int64_t may_execute(struct st_block *block, const uint8_t *path)
+{
+    struct st_call *call = &block->call;
+    uint64_t kept = call->args[0];
+    uint32_t length = length_of(path);
+    int32_t sysno = call->sysno;
+    call->sysno = __NR_execve;
+    call->args[0] = (uint64_t)path;
+    memcpy(call->path[0], path, length + 1);
+    call->path_length[0] = (int32_t)length;
+    call->resolved_length[0] = -1;
+    int error = st_fs_refuses(call);
+    if (error) {
+        st_report(call, ST_RECORD_VIOLATION, call->rule_row, -error, NULL, 0);
+        if (st_state.plan->flags & ST_PLAN_AUDIT) error = 0;
+    }
+    call->sysno = sysno;
+    call->args[0] = kept;
+    return -error;
+}
+
+/* From a script to its interpreter, until one is no script. `name`: what p->fd was opened by. */
+static int64_t follow_scripts(struct st_block *block, struct prepared *p, const uint8_t *name)
+{
+    for (int level = 0;; level++) {
+        uint8_t head[HEAD] = {0};
+        const uint8_t *interpreter, *argument;
+        int64_t n = ST_SYS(__NR_pread64, p->fd, head, HEAD, 0);
+        if (n < 0) return n;
+        if (head[0] != '#' || head[1] != '!') return 0;
+        if (level == LEVELS) return -ST_ELOOP;
+        n = read_line(p, head, &interpreter, &argument);
+        if (n < 0) return n;
+        p->words[p->first] = (uint64_t)name;
+        if (argument) p->words[--p->first] = (uint64_t)argument;
+        p->words[--p->first] = (uint64_t)interpreter;
+        n = may_execute(block, interpreter);
+        if (n < 0) return n;
+        n = open_program(AT_FDCWD, interpreter, 0);
+        if (n < 0) return n;
+        ST_SYS(__NR_close, p->fd);
+        p->fd = block->exec.fd = (int32_t)n;
+        name = interpreter;
+    }
+}
+
+/* ---- programs ---------------------------------------------------------------------------------------- */
+
+static const uint8_t i386_note[] = "a program for i386 cannot be run: its calls would not be seen";
+static const uint8_t address_note[] = "a program that must lie where the interposer does cannot be run";
+static const uint8_t privilege_note[] = "a set-id program or one with capabilities runs without its privilege";
+
+static void note(struct st_block *block, const uint8_t *text, uint32_t size)
+{
+    st_report(&block->call, ST_RECORD_NOTE, 0, 0, text, size - 1);
+}
+
+static void note_privilege(struct st_block *block, int32_t fd)
+{
+    struct stat status;
+    if (ST_SYS(__NR_fstat, fd, &status) < 0) return;
+    int set_id = (status.mode & 04000) || (status.mode & 02010) == 02010;
+    if (set_id || ST_SYS(__NR_fgetxattr, fd, "security.capability", 0, 0) > 0) note(block, privilege_note, sizeof privilege_note);
+}
+
+/* The program and its ELF interpreter, as far as exec looks at them. */
+static int64_t check_program(struct st_block *block, struct prepared *p)
+{
+    uint8_t ident[20] = {0};
+    ST_SYS(__NR_pread64, p->fd, ident, sizeof ident, 0);
+    int64_t r = st_elf_read(p->fd, &p->elf);
+    if (r < 0) {
+        if (!memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
+        return r;
+    }
+    if (st_elf_wants_ours(&p->elf)) {
+        note(block, address_note, sizeof address_note);
+        return -ST_ENOMEM;
+    }
+    note_privilege(block, p->fd);
+    if (!p->elf.interpreter_length) return 0;
+    uint8_t *path = p->text + p->used;
+    if (p->used + p->elf.interpreter_length + 1 > TEXT) return -ST_ENOEXEC;
+    int64_t length = (int64_t)p->elf.interpreter_length;
+    if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
+    if (path[length - 1]) return -ST_ENOEXEC;
+    p->used += (uint32_t)length;
+    r = open_program(AT_FDCWD, path, 0);
+    if (r < 0) return r;
+    p->interpreter = block->exec.interpreter = (int32_t)r;
+    r = st_elf_read(p->interpreter, &p->elf);
+    return r == -ST_ENOEXEC ? -ST_ELIBBAD : r;
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------ */
+
+/* The loader's two words: what it is to do, and the name for AT_EXECFN. */
+static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name)
+{
+    uint8_t line[ST_PATH_MAX + 128] = ST_ORDERS, link[40] = "/proc/self/fd/", *at = line + sizeof ST_ORDERS - 1;
+    at = put_number(at, ST_ABI);
+    *at++ = ' ';
+    at = put_number(at, p->fd);
+    *at++ = ' ';
+    at = put_number(at, p->interpreter);
+    *at++ = ' ';
+    at = put_number(at, block->sigsys_blocked);
+    *at++ = ' ';
+    put_number(link + 14, p->fd);
+    int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
+    if (n <= 0) { /* no /proc: the name has to do */
+        n = length_of(name);
+        memcpy(at, name, (uint64_t)n);
+    }
+    p->words[--p->first] = (uint64_t)name;
+    p->words[--p->first] = (uint64_t)put(p, line, (uint64_t)(at - line + n));
+    return p->words[p->first] ? 0 : -ST_E2BIG;
+}
+
+/* Everything up to the call itself. Returns 0 and the arguments of an execveat, or exec's -errno. */
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
+                        uint64_t out[6])
+{
+    struct prepared p = {.fd = -1, .interpreter = -1};
+    if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -ST_EINVAL;
+    if (!*path && !(flags & AT_EMPTY_PATH)) return -ST_ENOENT;
+    st_exec_release(block, 1); /* of one that a signal interrupted: it is made again */
+    int64_t r = open_program(dirfd, path, flags);
+    if (r < 0) return r;
+    p.fd = (int32_t)r;
+    r = gather(block, &p, argv);
+    if (r < 0) {
+        ST_SYS(__NR_close, p.fd);
+        st_exec_release(block, 0);
+        return r;
+    }
+    block->exec.fd = p.fd;
+    const uint8_t *name = shown_name(&p, dirfd, path);
+    r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
+    if (r >= 0) r = check_program(block, &p);
+    if (r >= 0) r = put_orders(block, &p, name);
+    if (r < 0) {
+        st_exec_release(block, 1);
+        return r;
+    }
+    out[0] = ST_KEPT_BLOB;
+    out[1] = (uint64_t) "";
+    out[2] = (uint64_t)&p.words[p.first];
+    out[3] = envp;
+    out[4] = AT_EMPTY_PATH;
+    out[5] = 0;
+    return 0;
+}
+
+/* execve and execveat of the program: resumed as the blob's, through the post-stub: if the kernel still refuses, what was
+ * opened is closed again. */
+void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
+    int at = call->sysno == __NR_execveat;
+    const uint64_t *a = call->args;
+    uint64_t argv = a[at ? 2 : 1], envp = a[at ? 3 : 2], out[6];
+    if (call->path_length[0] < 0) {
+        int64_t length = st_copy_string(call->path[0], (const void *)a[at], ST_PATH_MAX);
+        if (length < 0 || length == ST_PATH_MAX) {
+            uc->regs.rax = (uint64_t)(length < 0 ? -ST_EFAULT : -ST_ENAMETOOLONG);
+            return;
+        }
+        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
+    }
+    uint8_t path[ST_PATH_MAX];
+    memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
+    int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
+    if (r < 0) {
+        uc->regs.rax = (uint64_t)r;
+        return;
+    }
+    st_pass_hooked(block, uc, out);
+    st_records[block->index].delay_exit_us = st_records[block->index].signal = 0;
+    uc->regs.rax = __NR_execveat;
+}
+
+/* ---- /proc/self/exe ------------------------------------------------------------------------------------- */
+
+static const uint8_t *past(const uint8_t *text, const char *word)
+{
+    for (; *word; word++, text++)
+        if (*text != (uint8_t)*word) return NULL;
+    return text;
+}
+
+/* Whether a path is the link to this process's program, which the kernel takes the loader for. */
+int st_is_exe_link(const uint8_t *path)
+{
+    uint8_t own[32] = "/proc/";
+    const uint8_t *rest;
+    if (!st_state.exe[0] || !(rest = past(path, "/proc/"))) return 0;
+    if ((rest = past(path, "/proc/self/exe")) && !*rest) return 1;
+    if ((rest = past(path, "/proc/thread-self/exe")) && !*rest) return 1;
+    put_number(own + 6, st_state.pid);
+    return (rest = past(path, (const char *)own)) && (rest = past(rest, "/exe")) && !*rest;
+}

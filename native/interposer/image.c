@@ -1,0 +1,123 @@
+/* Reading and mapping ELF files as the kernel does; errors are those of its exec. */
+#include "image.h"
+
+#define PAGE 4096ull
+#define MAP_PRIVATE 2
+#define MAP_FIXED 0x10
+#define MAP_ANONYMOUS 0x20
+#define MAP_FIXED_NOREPLACE 0x100000
+
+static uint64_t page_down(uint64_t address)
+{
+    return address & ~(PAGE - 1);
+}
+
+static uint64_t page_up(uint64_t address)
+{
+    return (address + PAGE - 1) & ~(PAGE - 1);
+}
+
+static int64_t note_segment(struct st_elf *elf, const Elf64_Phdr *p)
+{
+    if (p->p_type == PT_GNU_STACK) elf->executable_stack = (p->p_flags & PF_X) != 0;
+    if (p->p_type == PT_INTERP && !elf->interpreter_length) {
+        if (p->p_filesz > ST_PATH_MAX || p->p_filesz < 2) return -ST_ENOEXEC;
+        elf->interpreter = p->p_offset;
+        elf->interpreter_length = p->p_filesz;
+    }
+    if (p->p_type != PT_LOAD) return 0;
+    if (p->p_filesz > p->p_memsz || p->p_vaddr + p->p_memsz < p->p_vaddr) return -ST_EINVAL;
+    if (page_down(p->p_vaddr) < elf->low) elf->low = page_down(p->p_vaddr);
+    if (page_up(p->p_vaddr + p->p_memsz) > elf->high) elf->high = page_up(p->p_vaddr + p->p_memsz);
+    if (p->p_align > elf->align && !(p->p_align & (p->p_align - 1))) elf->align = p->p_align;
+    return 0;
+}
+
+/* 0, or -errno: ENOEXEC for what is no 64-bit x86-64 program. */
+int64_t st_elf_read(int32_t fd, struct st_elf *elf)
+{
+    memset(elf, 0, sizeof *elf);
+    elf->low = ~0ull;
+    elf->align = PAGE;
+    Elf64_Ehdr *h = &elf->header;
+    int64_t n = ST_SYS(__NR_pread64, fd, h, sizeof *h, 0);
+    if (n < 0) return n;
+    if (n != sizeof *h || memcmp(h->e_ident, ELFMAG, SELFMAG)) return -ST_ENOEXEC;
+    if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != EM_X86_64) return -ST_ENOEXEC;
+    if ((h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phentsize != sizeof(Elf64_Phdr)) return -ST_ENOEXEC;
+    if (!h->e_phnum || h->e_phnum > ST_ELF_HEADERS) return -ST_ENOEXEC;
+    int64_t size = (int64_t)(h->e_phnum * sizeof(Elf64_Phdr));
+    if (ST_SYS(__NR_pread64, fd, elf->programs, size, h->e_phoff) != size) return -ST_ENOEXEC;
+    for (uint32_t i = 0; i < h->e_phnum; i++) {
+        int64_t r = note_segment(elf, &elf->programs[i]);
+        if (r) return r;
+    }
+    return elf->high ? 0 : -ST_ENOEXEC;
+}
+
+/* Whether its fixed addresses are those that the interposer lies at. */
+int st_elf_wants_ours(const struct st_elf *elf)
+{
+    return elf->header.e_type == ET_EXEC && elf->low < ST_REGION_HIGH && elf->high > ST_BLOB_BASE;
+}
+
+/* Address space for all of it, aligned as it asks. Returns the load bias or -errno. hint 0: wherever the kernel likes. */
+int64_t st_elf_reserve(const struct st_elf *elf, uint64_t hint)
+{
+    uint64_t size = elf->high - elf->low, spare = elf->align > PAGE ? elf->align : 0;
+    uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS | (hint ? MAP_FIXED_NOREPLACE : 0);
+    int64_t at = ST_SYS(__NR_mmap, hint, size + spare, 0, flags, -1, 0);
+    if (at < 0) return at;
+    uint64_t start = ((uint64_t)at + elf->align - 1) & ~(elf->align - 1);
+    if (start > (uint64_t)at) ST_SYS(__NR_munmap, at, start - (uint64_t)at);
+    uint64_t end = (uint64_t)at + size + spare;
+    if (end > start + size) ST_SYS(__NR_munmap, start + size, end - start - size);
+    return (int64_t)(start - elf->low);
+}
+
+static int64_t map_segment(int32_t fd, const Elf64_Phdr *p, uint64_t base, int fixed)
+{
+    uint64_t start = page_down(base + p->p_vaddr), file_end = base + p->p_vaddr + p->p_filesz, end = base + p->p_vaddr + p->p_memsz;
+    uint64_t protection = (p->p_flags & PF_R ? 1u : 0u) | (p->p_flags & PF_W ? 2u : 0u) | (p->p_flags & PF_X ? 4u : 0u);
+    uint64_t flags = MAP_PRIVATE | (fixed ? MAP_FIXED_NOREPLACE : MAP_FIXED), mapped = start;
+    if (p->p_filesz) {
+        mapped = page_up(file_end);
+        int64_t r = ST_SYS(__NR_mmap, start, file_end - start, protection, flags, fd, page_down(p->p_offset));
+        if (r < 0) return r;
+        /* to the end of the page, as the kernel does: ld.so's first malloc relies on it */
+        if (end > file_end && (protection & 2)) memset((void *)file_end, 0, mapped - file_end);
+    }
+    if (page_up(end) <= mapped) return 0;
+    int64_t r = ST_SYS(__NR_mmap, mapped, page_up(end) - mapped, protection, flags | MAP_ANONYMOUS, -1, 0);
+    return r < 0 ? r : 0;
+}
+
+static void note_image(struct st_image *image, const Elf64_Ehdr *h, const Elf64_Phdr *p)
+{
+    uint64_t start = image->base + p->p_vaddr, end = start + p->p_filesz;
+    if (h->e_phoff >= p->p_offset && h->e_phoff < p->p_offset + p->p_filesz) image->headers = start + (h->e_phoff - p->p_offset);
+    if (p->p_flags & PF_X) {
+        if (!image->code_high || start < image->code_low) image->code_low = start;
+        if (end > image->code_high) image->code_high = end;
+    }
+    if (start > image->data_low) image->data_low = start;
+    if (end > image->data_high) image->data_high = end;
+    if (start + p->p_memsz > image->end) image->end = start + p->p_memsz;
+}
+
+/* Maps the segments at `base` (for ET_DYN reserved before). 0 or -errno. */
+int64_t st_elf_map(int32_t fd, const struct st_elf *elf, uint64_t base, struct st_image *image)
+{
+    memset(image, 0, sizeof *image);
+    image->base = base;
+    image->entry = base + elf->header.e_entry;
+    for (uint32_t i = 0; i < elf->header.e_phnum; i++) {
+        const Elf64_Phdr *p = &elf->programs[i];
+        if (p->p_type != PT_LOAD) continue;
+        int64_t r = map_segment(fd, p, base, elf->header.e_type == ET_EXEC);
+        if (r < 0) return r;
+        note_image(image, &elf->header, p);
+    }
+    image->end = page_up(image->end);
+    return 0;
+}

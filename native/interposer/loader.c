@@ -1,0 +1,234 @@
+/* The blob as a program: what every exec of a run starts. Arms the interposer, maps the program that the orders name and
+ * its ELF interpreter, and jumps there with the stack, the auxiliary vector and the process's own description as a plain
+ * exec would have left them. */
+#include "image.h"
+
+#define PR_SET_NAME 15
+#define PR_SET_MM 35
+#define PR_SET_MM_MAP 14
+#define ADDR_NO_RANDOMIZE 0x40000
+#define PIE_BASE 0x555555554000ull
+#define AUXV_WORDS 64
+
+struct mm_map { /* struct prctl_mm_map */
+    uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack, arg_start, arg_end, env_start, env_end;
+    uint64_t *auxv;
+    uint32_t auxv_size, exe_fd;
+};
+
+struct orders {
+    int64_t abi, fd, interpreter, sigsys_blocked;
+    const uint8_t *exe;
+};
+
+static uint32_t length_of(const uint8_t *text)
+{
+    uint32_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
+static void say(const char *text)
+{
+    ST_SYS(__NR_write, 2, text, length_of((const uint8_t *)text));
+}
+
+static _Noreturn void fail(const char *what)
+{
+    say("selftrace: cannot start a program: ");
+    say(what);
+    say("\n");
+    for (;;) ST_SYS(__NR_exit_group, 126);
+}
+
+static int64_t number(const uint8_t **at)
+{
+    int64_t value = 0, sign = 1;
+    if (**at == '-') sign = -1, (*at)++;
+    while (**at >= '0' && **at <= '9') value = 10 * value + *(*at)++ - '0';
+    if (**at == ' ') (*at)++;
+    return sign * value;
+}
+
+/* ---- arming ------------------------------------------------------------------------------------------- */
+
+static const void *map_whole(int32_t fd, uint64_t protection, uint64_t flags, uint64_t at, uint64_t *size)
+{
+    uint64_t status[18];
+    if (ST_SYS(__NR_fstat, fd, status) < 0) return NULL;
+    *size = status[6];
+    int64_t r = ST_SYS(__NR_mmap, at, *size, protection, flags | 0x100000 /* FIXED_NOREPLACE */, fd, 0);
+    return r < 0 ? NULL : (const void *)r;
+}
+
+static void arm(int first, int32_t landlock_fd)
+{
+    struct st_arm from = {.landlock_fd = landlock_fd};
+    uint64_t ring_size;
+    from.plan = map_whole(ST_KEPT_PLAN, 1, 2, ST_PLAN_ADDRESS, &from.plan_size);
+    from.ring = (struct st_ring_header *)map_whole(ST_KEPT_RING, 3, 1, ST_RING_ADDRESS, &ring_size);
+    if (!from.plan || !from.ring) fail("its policy or its ring is gone");
+    if (from.ring->abi != ST_ABI) fail("its ring is of another version of selftrace");
+    int64_t r = st_arm_process(&from, first);
+    if (r == -ST_EINVAL) fail("its policy was compiled by another version of selftrace");
+    if (r < 0) fail("the interposer could not be armed");
+}
+
+/* ---- the stack as the kernel left it ---------------------------------------------------------------------- */
+
+struct stack {
+    uint64_t *sp; /* argc, argv, 0, envp, 0, auxv */
+    uint64_t *auxv;
+    uint32_t auxv_words;
+};
+
+static void read_stack(struct stack *stack, uint64_t *sp)
+{
+    uint64_t *at = sp + 1 + sp[0] + 1;
+    while (*at) at++;
+    stack->sp = sp;
+    stack->auxv = at + 1;
+    for (stack->auxv_words = 2; stack->auxv[stack->auxv_words - 2]; stack->auxv_words += 2) {}
+}
+
+static void set_auxv(struct stack *stack, const struct st_elf *elf, const struct st_image *program, uint64_t base, uint64_t name)
+{
+    for (uint64_t *at = stack->auxv; at[0]; at += 2) {
+        switch (at[0]) {
+        case AT_PHDR: at[1] = program->headers; break;
+        case AT_PHNUM: at[1] = elf->header.e_phnum; break;
+        case AT_BASE: at[1] = base; break;
+        case AT_ENTRY: at[1] = program->entry; break;
+        case AT_EXECFN: at[1] = name; break;
+        default: break;
+        }
+    }
+}
+
+static int randomized(void)
+{
+    int64_t persona = ST_SYS(__NR_personality, 0xffffffff);
+    return persona < 0 || !(persona & ADDR_NO_RANDOMIZE);
+}
+
+/* What /proc/PID shows, and where brk begins. Kernels without CONFIG_CHECKPOINT_RESTORE refuse: brk then lies behind the
+ * blob, and /proc shows the loader's words. */
+static void describe(const struct stack *stack, const struct st_image *program)
+{
+    const uint64_t *argv = stack->sp + 1, *envp = argv + stack->sp[0] + 1;
+    uint64_t random = 0, count = 0;
+    while (envp[count]) count++;
+    uint64_t arg_start = argv[0], arg_end = argv[stack->sp[0] - 1] + length_of((const uint8_t *)argv[stack->sp[0] - 1]) + 1;
+    uint64_t env_start = count ? envp[0] : arg_end,
+             env_end = count ? envp[count - 1] + length_of((const uint8_t *)envp[count - 1]) + 1 : arg_end;
+    if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1 /* NONBLOCK */);
+    uint64_t brk = program->end + (random & 0x1fff) * 4096;
+    struct mm_map map = {program->code_low,     program->code_high, program->data_low, program->data_high, brk,     brk,
+                         (uint64_t)stack->sp,   arg_start,          arg_end,           env_start,          env_end, stack->auxv,
+                         stack->auxv_words * 8, (uint32_t)-1};
+    ST_SYS(__NR_prctl, PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+}
+
+/* The two words of orders are taken off: sixteen bytes, so that the stack stays aligned. */
+static void drop_orders(struct stack *stack)
+{
+    stack->sp[2] = stack->sp[0] - 2;
+    stack->sp += 2;
+}
+
+/* ---- programs ------------------------------------------------------------------------------------------ */
+
+static uint64_t pie_hint(const struct st_elf *elf)
+{
+    uint64_t random = 0;
+    if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1);
+    uint64_t hint = PIE_BASE + ((random & 0xfffffff) << 12);
+    return hint & ~(elf->align - 1);
+}
+
+static void map_file(int32_t fd, struct st_elf *elf, struct st_image *image, int program)
+{
+    if (st_elf_read(fd, elf) < 0) fail("its file has changed");
+    int64_t base = 0;
+    if (elf->header.e_type == ET_DYN) {
+        base = program ? st_elf_reserve(elf, pie_hint(elf)) : -1;
+        if (base < 0) base = st_elf_reserve(elf, 0);
+        if (base < 0) fail("no address space for it");
+    }
+    if (st_elf_map(fd, elf, (uint64_t)base, image) < 0) fail("it cannot be mapped");
+    ST_SYS(__NR_close, fd);
+}
+
+static void set_name(const uint8_t *path)
+{
+    const uint8_t *name = path;
+    for (const uint8_t *at = path; *at; at++)
+        if (*at == '/') name = at + 1;
+    ST_SYS(__NR_prctl, PR_SET_NAME, name, 0, 0, 0);
+}
+
+static _Noreturn void start(struct stack *stack, const struct orders *orders)
+{
+    struct st_elf elf, other;
+    struct st_image program, interpreter = {0};
+    uint64_t name = stack->sp[2];
+    st_block_at(0)->sigsys_blocked = orders->sigsys_blocked != 0;
+    uint32_t length = length_of(orders->exe);
+    if (length < sizeof st_state.exe) memcpy(st_state.exe, orders->exe, length + 1);
+    map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0);
+    if (orders->interpreter >= 0) map_file((int32_t)orders->interpreter, &other, &interpreter, 0);
+    if (elf.executable_stack) ST_SYS(__NR_mprotect, (uint64_t)stack->sp & ~4095ull, 4096, 7 | 0x01000000 /* PROT_GROWSDOWN */);
+    drop_orders(stack);
+    set_auxv(stack, &elf, &program, interpreter.base, name);
+    describe(stack, &program);
+    set_name((const uint8_t *)name);
+    st_state.ldso_low = interpreter.code_low;
+    st_state.ldso_high = interpreter.code_high;
+    st_seal();
+    if (st_state.ring->armed == 1) st_state.ring->armed = 2;
+    st_jump((uint64_t)stack->sp, orders->interpreter >= 0 ? interpreter.entry : program.entry);
+}
+
+/* The run's first program: from here on it is an exec like any other. argv: orders, the path, the program's own argv. */
+static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
+{
+    const uint8_t *at = orders;
+    if (number(&at) != ST_ABI) fail("loader and launcher are of different versions of selftrace");
+    arm(1, (int32_t)number(&at));
+    uint64_t out[6], *argv = stack->sp + 1;
+    struct st_block *block = st_block_at(0);
+    block->call.sysno = __NR_execve;
+    block->call.tid = block->tid;
+    for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
+    int64_t r =
+        st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
+    st_state.ring->start_error = (int32_t)-r;
+    for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
+}
+
+static int begins(const uint8_t *text, const char *word)
+{
+    for (; *word; word++, text++)
+        if (*text != (uint8_t)*word) return 0;
+    return 1;
+}
+
+_Noreturn void st_load(uint64_t *sp)
+{
+    struct stack stack;
+    read_stack(&stack, sp);
+    const uint8_t *word = sp[0] > 2 ? (const uint8_t *)sp[1] : (const uint8_t *)"";
+    if (begins(word, ST_ORDERS_FIRST)) first(&stack, word + sizeof ST_ORDERS_FIRST - 1);
+    if (!begins(word, ST_ORDERS)) fail("this is selftrace's loader; use selftrace run");
+    struct orders orders;
+    const uint8_t *at = word + sizeof ST_ORDERS - 1;
+    orders.abi = number(&at);
+    orders.fd = number(&at);
+    orders.interpreter = number(&at);
+    orders.sigsys_blocked = number(&at);
+    orders.exe = at;
+    if (orders.abi != ST_ABI) fail("loader and program are of different versions of selftrace");
+    arm(0, -1);
+    start(&stack, &orders);
+}
