@@ -67,6 +67,7 @@ enum {
 #define ST_SIG_IGN 1ull
 
 #define ST_CLONE_VM 0x100ull
+#define ST_CLONE_FILES 0x400ull
 #define ST_CLONE_SIGHAND 0x800ull
 #define ST_CLONE_VFORK 0x4000ull
 #define ST_CLONE_THREAD 0x10000ull

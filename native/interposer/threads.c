@@ -43,7 +43,9 @@ static struct st_block *block_again(void)
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
         if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
         if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
-        if (__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return block;
+        if (!__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        st_exec_release(block, (st_records[index].cloning.flags & ST_CLONE_FILES) != 0); /* of a child that is a program now */
+        return block;
     }
     return NULL;
 }
@@ -265,12 +267,16 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
-    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
-    if (vfork_parent(block, record) || is_fork(record->sysno)) {
-        st_exec_release(block, 0); /* a vfork child's, whose exec went well */
+    if (vfork_parent(block, record)) { /* what is left is its child's, whose exec went well: so are the descriptors */
+        st_exec_release(block, (record->clone_flags & ST_CLONE_FILES) != 0);
         fork_post(block, uc, record);
         return;
     }
+    if (is_fork(record->sysno)) {
+        fork_post(block, uc, record);
+        return;
+    }
+    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) {
         int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
