@@ -283,7 +283,11 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     *at++ = ' ';
     at = put_number(at, p->interpreter);
     *at++ = ' ';
-    at = put_number(at, block->sigsys_blocked);
+    at = put_number(at, st_signals_keep(block));
+    *at++ = ' ';
+    at = put_number(at, (int64_t)(block->exec_mask >> 32));
+    *at++ = ' ';
+    at = put_number(at, (int64_t)(block->exec_mask & 0xffffffff));
     *at++ = ' ';
     put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
@@ -331,8 +335,17 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
     return 0;
 }
 
+/* A debugger's child asks to be traced, then execs. In between no SIGSYS may happen: it would stop the child, and a
+ * debugger that waits in vfork could not let it go on. So the call is made when nothing of ours comes any more. */
+void st_trace_me(struct st_block *block)
+{
+    if (block->traceme) ST_SYS(__NR_ptrace, 0, 0, 0, 0);
+    block->traceme = 0;
+}
+
 /* execve and execveat of the program: resumed as the blob's, through the post-stub: if the kernel still refuses, what was
- * opened is closed again. */
+ * opened is closed again. All signals wait until the loader has done its work: for the program there is no such time, and
+ * a debugger stops at the exec's SIGTRAP, when there is a program to be seen. */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     int at = call->sysno == __NR_execveat;
@@ -347,14 +360,19 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
         if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
     }
     uint8_t path[ST_PATH_MAX];
+    block->exec_mask = uc->mask;
     memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
     int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;
     }
+    st_trace_me(block);
     st_pass_hooked(block, uc, out);
-    st_records[block->index].delay_exit_us = st_records[block->index].signal = 0;
+    struct st_record *record = &st_records[block->index];
+    record->delay_exit_us = record->signal = 0;
+    record->mask = uc->mask;
+    uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;
 }
 

@@ -17,7 +17,8 @@ struct mm_map { /* struct prctl_mm_map */
 };
 
 struct orders {
-    int64_t abi, fd, interpreter, sigsys_blocked;
+    int64_t abi, fd, interpreter, signals;
+    st_mask mask;
     const uint8_t *exe;
 };
 
@@ -172,7 +173,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     struct st_elf elf, other;
     struct st_image program, interpreter = {0};
     uint64_t name = stack->sp[2];
-    st_block_at(0)->sigsys_blocked = orders->sigsys_blocked != 0;
+    st_signals_kept(st_block_at(0), (uint32_t)orders->signals);
     uint32_t length = length_of(orders->exe);
     if (length < sizeof st_state.exe) memcpy(st_state.exe, orders->exe, length + 1);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0);
@@ -186,6 +187,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     st_state.ldso_high = interpreter.code_high;
     st_seal();
     if (st_state.ring->armed == 1) st_state.ring->armed = 2;
+    ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &orders->mask, 0, 8); /* what has come since the exec arrives now */
     st_jump((uint64_t)stack->sp, orders->interpreter >= 0 ? interpreter.entry : program.entry);
 }
 
@@ -197,11 +199,14 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     arm(1, (int32_t)number(&at));
     uint64_t out[6], *argv = stack->sp + 1;
     struct st_block *block = st_block_at(0);
+    const st_mask all = ST_ALL_BLOCKED;
+    ST_SYS(__NR_rt_sigprocmask, 0, 0, &block->exec_mask, 8);
     block->call.sysno = __NR_execve;
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
     int64_t r =
         st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
     st_state.ring->start_error = (int32_t)-r;
     for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
@@ -226,7 +231,9 @@ _Noreturn void st_load(uint64_t *sp)
     orders.abi = number(&at);
     orders.fd = number(&at);
     orders.interpreter = number(&at);
-    orders.sigsys_blocked = number(&at);
+    orders.signals = number(&at);
+    orders.mask = (st_mask)number(&at) << 32;
+    orders.mask |= (st_mask)number(&at);
     orders.exe = at;
     if (orders.abi != ST_ABI) fail("loader and program are of different versions of selftrace");
     arm(0, -1);

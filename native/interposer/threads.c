@@ -145,7 +145,7 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     record->parent_pending = 1;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
-    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+    uc->mask = ST_ALL_BLOCKED;
 }
 
 /* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. */
@@ -165,7 +165,7 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
     record->mask = uc->mask;
     record->delay_exit_us = record->signal = 0;
     st_pass_hooked(block, uc, call->args);
-    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+    uc->mask = ST_ALL_BLOCKED;
 }
 
 static void back_to(struct st_context *uc, const uint64_t args[6], uint64_t site, uint64_t result)
@@ -210,6 +210,7 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
     block->tid = saved->tid;
+    block->traceme = 0;
     return 1;
 }
 
@@ -217,6 +218,7 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
 static void fork_child(struct st_block *block)
 {
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->traceme = 0;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
     block->sighand->lock = 0;
@@ -276,7 +278,10 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         fork_post(block, uc, record);
         return;
     }
-    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
+    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) {
+        st_exec_release(block, 1);
+        uc->mask = record->mask;
+    }
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) {
         int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
