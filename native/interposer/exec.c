@@ -248,19 +248,20 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
     uint8_t ident[20] = {0};
     ST_SYS(__NR_pread64, p->fd, ident, sizeof ident, 0);
     int64_t r = st_elf_read(p->fd, &p->elf);
+    if (r == -ST_EIO) r = -ST_ENOEXEC; /* the kernel sees zeros behind the end */
     if (r < 0) {
         if (!memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
         return r;
     }
-    if (st_elf_wants_ours(&p->elf)) {
+    if (p->elf.wants_ours) {
         note(block, address_note, sizeof address_note);
         return -ST_ENOMEM;
     }
     note_privilege(block, p->fd);
-    if (!p->elf.interpreter_length) return 0;
+    if (!p->elf.has_interpreter) return 0;
     uint8_t *path = p->text + p->used;
-    if (p->used + p->elf.interpreter_length + 1 > TEXT) return -ST_ENOEXEC;
     int64_t length = (int64_t)p->elf.interpreter_length;
+    if (length < 2 || length > ST_PATH_MAX || p->used + (uint64_t)length + 1 > TEXT) return -ST_ENOEXEC;
     if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
     if (path[length - 1]) return -ST_ENOEXEC;
     p->used += (uint32_t)length;

@@ -42,6 +42,21 @@ static _Noreturn void fail(const char *what)
     for (;;) ST_SYS(__NR_exit_group, 126);
 }
 
+/* Exec took the file, but it cannot be mapped: a plain exec ends in this signal too. */
+static _Noreturn void die(const char *what)
+{
+    const struct st_sigaction none = {0};
+    const st_mask open = ST_BIT(ST_SIGSEGV);
+    struct st_call *call = &st_block_at(0)->call;
+    call->tid = st_state.main_tid;
+    call->sysno = __NR_execve;
+    st_report(call, ST_RECORD_NOTE, 0, 0, (const uint8_t *)what, length_of((const uint8_t *)what));
+    ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
+    ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
+    ST_SYS(__NR_tkill, st_state.main_tid, ST_SIGSEGV);
+    for (;;) ST_SYS(__NR_exit_group, 126);
+}
+
 static int64_t number(const uint8_t **at)
 {
     int64_t value = 0, sign = 1;
@@ -106,6 +121,15 @@ static void set_auxv(struct stack *stack, const struct st_elf *elf, const struct
     }
 }
 
+/* All of the stack: the kernel's own name of the program is the last thing on it. */
+static void make_executable(const struct stack *stack)
+{
+    uint64_t low = (uint64_t)stack->sp & ~4095ull, high = low + 4096;
+    for (const uint64_t *at = stack->auxv; at[0]; at += 2)
+        if (at[0] == AT_EXECFN) high = (at[1] + 4095) & ~4095ull;
+    ST_SYS(__NR_mprotect, low, high - low, 7 | 0x01000000 /* PROT_GROWSDOWN */);
+}
+
 static int randomized(void)
 {
     int64_t persona = ST_SYS(__NR_personality, 0xffffffff);
@@ -114,7 +138,7 @@ static int randomized(void)
 
 /* What /proc/PID shows, and where brk begins. Kernels without CONFIG_CHECKPOINT_RESTORE refuse: brk then lies behind the
  * blob, and /proc shows the loader's words. */
-static void describe(const struct stack *stack, const struct st_image *program)
+static void describe(const struct stack *stack, const struct st_image *program, uint64_t brk_base)
 {
     const uint64_t *argv = stack->sp + 1, *envp = argv + stack->sp[0] + 1;
     uint64_t random = 0, count = 0;
@@ -123,7 +147,7 @@ static void describe(const struct stack *stack, const struct st_image *program)
     uint64_t env_start = count ? envp[0] : arg_end,
              env_end = count ? envp[count - 1] + length_of((const uint8_t *)envp[count - 1]) + 1 : arg_end;
     if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1 /* NONBLOCK */);
-    uint64_t brk = program->end + (random & 0x1fff) * 4096;
+    uint64_t brk = brk_base + (random & 0x1fff) * 4096;
     struct mm_map map = {program->code_low,     program->code_high, program->data_low, program->data_high, brk,     brk,
                          (uint64_t)stack->sp,   arg_start,          arg_end,           env_start,          env_end, stack->auxv,
                          stack->auxv_words * 8, (uint32_t)-1};
@@ -149,14 +173,15 @@ static uint64_t pie_hint(const struct st_elf *elf)
 
 static void map_file(int32_t fd, struct st_elf *elf, struct st_image *image, int program)
 {
-    if (st_elf_read(fd, elf) < 0) fail("its file has changed");
+    if (st_elf_read(fd, elf) < 0) die("a program changed while it was started");
+    if (!elf->high || elf->malformed) die("a program's file makes no sense and cannot be mapped");
     int64_t base = 0;
     if (elf->header.e_type == ET_DYN) {
         base = program ? st_elf_reserve(elf, pie_hint(elf)) : -1;
         if (base < 0) base = st_elf_reserve(elf, 0);
-        if (base < 0) fail("no address space for it");
+        if (base < 0) die("there is no address space for a program");
     }
-    if (st_elf_map(fd, elf, (uint64_t)base, image) < 0) fail("it cannot be mapped");
+    if (st_elf_map(fd, elf, (uint64_t)base, image) < 0) die("a program cannot be mapped");
     ST_SYS(__NR_close, fd);
 }
 
@@ -178,10 +203,12 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     if (length < sizeof st_state.exe) memcpy(st_state.exe, orders->exe, length + 1);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0);
     if (orders->interpreter >= 0) map_file((int32_t)orders->interpreter, &other, &interpreter, 0);
-    if (elf.executable_stack) ST_SYS(__NR_mprotect, (uint64_t)stack->sp & ~4095ull, 4096, 7 | 0x01000000 /* PROT_GROWSDOWN */);
+    if (elf.executable_stack) make_executable(stack);
     drop_orders(stack);
     set_auxv(stack, &elf, &program, interpreter.base, name);
-    describe(stack, &program);
+    /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
+    int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
+    describe(stack, &program, in_the_way ? PIE_BASE : program.end);
     set_name((const uint8_t *)name);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
