@@ -48,6 +48,7 @@ enum {
 #define ST_EEXIST 17
 #define ST_ENOTDIR 20
 #define ST_EINVAL 22
+#define ST_ETXTBSY 26
 #define ST_ENAMETOOLONG 36
 #define ST_ENOSYS 38
 #define ST_ELOOP 40
@@ -255,6 +256,7 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
 int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
                         uint64_t out[6]);
 void st_exec_release(struct st_block *block, int own_descriptors);
+void st_exec_forget(const struct st_block *own);
 void st_trace_me(struct st_block *block);
 int st_is_exe_link(const uint8_t *path);
 int st_kept(uint64_t fd);

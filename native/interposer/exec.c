@@ -7,6 +7,10 @@
 #define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_EACCESS 0x200
 #define AT_EMPTY_PATH 0x1000
+#define AT_EXECVE_CHECK 0x10000
+#define F_GETFD 1
+#define F_SETFD 2
+#define F_DUPFD_CLOEXEC 1030
 #define O_CLOEXEC 02000000
 #define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
@@ -24,6 +28,7 @@ struct prepared {
     uint8_t *text;
     uint32_t used;
     int32_t fd, interpreter;
+    int inaccessible; /* known by a descriptor that the exec closes: no interpreter could open it */
     struct st_elf elf;
 };
 
@@ -79,6 +84,17 @@ void st_exec_release(struct st_block *block, int own_descriptors)
     exec->memory = 0;
 }
 
+/* In a new process: what other threads of its parent had opened for execs of their own is not for this one to keep. */
+void st_exec_forget(const struct st_block *own)
+{
+    for (uint32_t i = 0; i <= st_state.blocks; i++) {
+        const struct st_exec *exec = &st_block_at(i)->exec;
+        if (i == own->index || !st_records[i].published || !exec->memory) continue;
+        if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
+        if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
+    }
+}
+
 /* Copies argv. Returns 0 or -errno. */
 static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 {
@@ -103,22 +119,27 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
-/* Opens what is to be executed. Returns a descriptor or exec's -errno. */
+/* Opens what is to be executed. Returns a descriptor or exec's -errno. Close-on-exec until the exec itself: another thread
+ * may start a program meanwhile. */
 static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
 {
     struct stat status;
     uint64_t nofollow = flags & AT_SYMLINK_NOFOLLOW;
+    static const uint64_t nothing[1];
     int64_t r = ST_SYS(__NR_newfstatat, dirfd, path, &status, nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
     if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
     if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
     r = ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
-    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | (nofollow ? O_NOFOLLOW : 0), 0);
+    /* Written to right now? Kernels before 6.14 do not say. Landlock may refuse what only the loader is to start. */
+    r = ST_SYS(__NR_execveat, dirfd, path, nothing, nothing, flags | AT_EXECVE_CHECK);
+    if (r == -ST_ETXTBSY) return r;
+    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0), 0);
     uint8_t name[40] = "/proc/self/fd/";
     put_number(name + 14, (int64_t)dirfd);
-    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK, 0);
-    return r == -ST_ENOENT ? ST_SYS(__NR_dup, dirfd) : r;
+    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK | O_CLOEXEC, 0);
+    return r == -ST_ENOENT ? ST_SYS(__NR_fcntl, dirfd, F_DUPFD_CLOEXEC, 0) : r;
 }
 
 /* The name that execveat goes by where it is given a descriptor. */
@@ -210,6 +231,7 @@ static int64_t follow_scripts(struct st_block *block, struct prepared *p, const 
         if (level == LEVELS) return -ST_ELOOP;
         n = read_line(p, head, &interpreter, &argument);
         if (n < 0) return n;
+        if (p->inaccessible) return -ST_ENOENT;
         p->words[p->first] = (uint64_t)name;
         if (argument) p->words[--p->first] = (uint64_t)argument;
         p->words[--p->first] = (uint64_t)interpreter;
@@ -319,6 +341,7 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         return r;
     }
     block->exec.fd = p.fd;
+    p.inaccessible = dirfd != AT_FDCWD && *path != '/' && (ST_SYS(__NR_fcntl, dirfd, F_GETFD) & 1 /* FD_CLOEXEC */);
     const uint8_t *name = shown_name(&p, dirfd, path);
     r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
     if (r >= 0) r = check_program(block, &p);
@@ -327,6 +350,8 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         st_exec_release(block, 1);
         return r;
     }
+    ST_SYS(__NR_fcntl, p.fd, F_SETFD, 0);
+    if (p.interpreter >= 0) ST_SYS(__NR_fcntl, p.interpreter, F_SETFD, 0);
     out[0] = ST_KEPT_BLOB;
     out[1] = (uint64_t) "";
     out[2] = (uint64_t)&p.words[p.first];

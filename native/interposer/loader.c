@@ -4,6 +4,7 @@
 #include "image.h"
 
 #define PR_SET_NAME 15
+#define PR_GET_NAME 16
 #define PR_SET_MM 35
 #define PR_SET_MM_MAP 14
 #define ADDR_NO_RANDOMIZE 0x40000
@@ -185,11 +186,37 @@ static void map_file(int32_t fd, struct st_elf *elf, struct st_image *image, int
     ST_SYS(__NR_close, fd);
 }
 
-static void set_name(const uint8_t *path)
+static const uint8_t *last_part(const uint8_t *path)
 {
     const uint8_t *name = path;
     for (const uint8_t *at = path; *at; at++)
         if (*at == '/') name = at + 1;
+    return name;
+}
+
+static int begins(const uint8_t *text, const char *word)
+{
+    for (; *word; word++, text++)
+        if (*text != (uint8_t)*word) return 0;
+    return 1;
+}
+
+/* The thread's name. A program that was given by descriptor alone is named after its file since 6.14: as the kernel has
+ * just named us, who are executed in that way, and not after the descriptor. */
+static void set_name(const uint8_t *path, const uint8_t *file)
+{
+    static const uint8_t deleted[] = " (deleted)";
+    uint8_t name[16] = {0}, ours[16] = {0};
+    const uint8_t *from = last_part(path);
+    uint32_t length = length_of(from);
+    ST_SYS(__NR_prctl, PR_GET_NAME, ours, 0, 0, 0);
+    if (begins(path, "/dev/fd/") && from == path + 8 && ours[0] != '1') {
+        from = last_part(file);
+        length = length_of(from);
+        uint32_t cut = sizeof deleted - 1;
+        if (length > cut && !memcmp(from + length - cut, deleted, cut)) length -= cut;
+    }
+    memcpy(name, from, length < sizeof name ? length : sizeof name - 1);
     ST_SYS(__NR_prctl, PR_SET_NAME, name, 0, 0, 0);
 }
 
@@ -209,7 +236,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
     int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
     describe(stack, &program, in_the_way ? PIE_BASE : program.end);
-    set_name((const uint8_t *)name);
+    set_name((const uint8_t *)name, orders->exe);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
     st_seal();
@@ -237,13 +264,6 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
     st_state.ring->start_error = (int32_t)-r;
     for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
-}
-
-static int begins(const uint8_t *text, const char *word)
-{
-    for (; *word; word++, text++)
-        if (*text != (uint8_t)*word) return 0;
-    return 1;
 }
 
 _Noreturn void st_load(uint64_t *sp)

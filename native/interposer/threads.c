@@ -225,6 +225,7 @@ static void fork_child(struct st_block *block)
     for (uint32_t i = 0; i <= st_state.blocks; i++)
         if (i != block->index && st_records[i].published) {
             st_records[i].parent_pending = 0;
+            st_exec_release(st_block_at(i), 0);
             st_block_free(st_block_at(i));
         }
     memset(st_state.process_counters, 0, sizeof st_state.process_counters);
@@ -250,6 +251,7 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
+    if (!result && !(record->clone_flags & ST_CLONE_FILES)) st_exec_forget(block);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
