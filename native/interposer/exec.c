@@ -7,6 +7,10 @@
 #define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_EACCESS 0x200
 #define AT_EMPTY_PATH 0x1000
+#define AT_EXECVE_CHECK 0x10000
+#define F_GETFD 1
+#define F_SETFD 2
+#define F_DUPFD_CLOEXEC 1030
 #define O_CLOEXEC 02000000
 #define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
@@ -24,6 +28,7 @@ struct prepared {
     uint8_t *text;
     uint32_t used;
     int32_t fd, interpreter;
+    int inaccessible; /* known by a descriptor that the exec closes: no interpreter could open it */
     struct st_elf elf;
 };
 
@@ -79,6 +84,17 @@ void st_exec_release(struct st_block *block, int own_descriptors)
     exec->memory = 0;
 }
 
+/* In a new process: what other threads of its parent had opened for execs of their own is not for this one to keep. */
+void st_exec_forget(const struct st_block *own)
+{
+    for (uint32_t i = 0; i <= st_state.blocks; i++) {
+        const struct st_exec *exec = &st_block_at(i)->exec;
+        if (i == own->index || !st_records[i].published || !exec->memory) continue;
+        if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
+        if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
+    }
+}
+
 /* Copies argv. Returns 0 or -errno. */
 static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 {
@@ -103,22 +119,27 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
-/* Opens what is to be executed. Returns a descriptor or exec's -errno. */
+/* Opens what is to be executed. Returns a descriptor or exec's -errno. Close-on-exec until the exec itself: another thread
+ * may start a program meanwhile. */
 static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
 {
     struct stat status;
     uint64_t nofollow = flags & AT_SYMLINK_NOFOLLOW;
+    static const uint64_t nothing[1];
     int64_t r = ST_SYS(__NR_newfstatat, dirfd, path, &status, nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
     if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
     if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
     r = ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
-    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | (nofollow ? O_NOFOLLOW : 0), 0);
+    /* Written to right now? Kernels before 6.14 do not say. Landlock may refuse what only the loader is to start. */
+    r = ST_SYS(__NR_execveat, dirfd, path, nothing, nothing, flags | AT_EXECVE_CHECK);
+    if (r == -ST_ETXTBSY) return r;
+    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0), 0);
     uint8_t name[40] = "/proc/self/fd/";
     st_put_number(name + 14, (int64_t)dirfd);
-    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK, 0);
-    return r == -ST_ENOENT ? ST_SYS(__NR_dup, dirfd) : r;
+    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK | O_CLOEXEC, 0);
+    return r == -ST_ENOENT ? ST_SYS(__NR_fcntl, dirfd, F_DUPFD_CLOEXEC, 0) : r;
 }
 
 /* The name that execveat goes by where it is given a descriptor. */
@@ -210,6 +231,7 @@ static int64_t follow_scripts(struct st_block *block, struct prepared *p, const 
         if (level == LEVELS) return -ST_ELOOP;
         n = read_line(p, head, &interpreter, &argument);
         if (n < 0) return n;
+        if (p->inaccessible) return -ST_ENOENT;
         p->words[p->first] = (uint64_t)name;
         if (argument) p->words[--p->first] = (uint64_t)argument;
         p->words[--p->first] = (uint64_t)interpreter;
@@ -248,19 +270,20 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
     uint8_t ident[20] = {0};
     ST_SYS(__NR_pread64, p->fd, ident, sizeof ident, 0);
     int64_t r = st_elf_read(p->fd, &p->elf);
+    if (r == -ST_EIO) r = -ST_ENOEXEC; /* the kernel sees zeros behind the end */
     if (r < 0) {
         if (!memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
         return r;
     }
-    if (st_elf_wants_ours(&p->elf)) {
+    if (p->elf.wants_ours) {
         note(block, address_note, sizeof address_note);
         return -ST_ENOMEM;
     }
     note_privilege(block, p->fd);
-    if (!p->elf.interpreter_length) return 0;
+    if (!p->elf.has_interpreter) return 0;
     uint8_t *path = p->text + p->used;
-    if (p->used + p->elf.interpreter_length + 1 > TEXT) return -ST_ENOEXEC;
     int64_t length = (int64_t)p->elf.interpreter_length;
+    if (length < 2 || length > ST_PATH_MAX || p->used + (uint64_t)length + 1 > TEXT) return -ST_ENOEXEC;
     if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
     if (path[length - 1]) return -ST_ENOEXEC;
     p->used += (uint32_t)length;
@@ -283,7 +306,11 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     *at++ = ' ';
     at = st_put_number(at, p->interpreter);
     *at++ = ' ';
-    at = st_put_number(at, block->sigsys_blocked);
+    at = st_put_number(at, st_signals_keep(block));
+    *at++ = ' ';
+    at = st_put_number(at, (int64_t)(block->exec_mask >> 32));
+    *at++ = ' ';
+    at = st_put_number(at, (int64_t)(block->exec_mask & 0xffffffff));
     *at++ = ' ';
     st_put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
@@ -314,6 +341,7 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         return r;
     }
     block->exec.fd = p.fd;
+    p.inaccessible = dirfd != AT_FDCWD && *path != '/' && (ST_SYS(__NR_fcntl, dirfd, F_GETFD) & 1 /* FD_CLOEXEC */);
     const uint8_t *name = shown_name(&p, dirfd, path);
     r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
     if (r >= 0) r = check_program(block, &p);
@@ -322,6 +350,8 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         st_exec_release(block, 1);
         return r;
     }
+    ST_SYS(__NR_fcntl, p.fd, F_SETFD, 0);
+    if (p.interpreter >= 0) ST_SYS(__NR_fcntl, p.interpreter, F_SETFD, 0);
     out[0] = ST_KEPT_BLOB;
     out[1] = (uint64_t) "";
     out[2] = (uint64_t)&p.words[p.first];
@@ -331,8 +361,17 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
     return 0;
 }
 
+/* A debugger's child asks to be traced, then execs. In between no SIGSYS may happen: it would stop the child, and a
+ * debugger that waits in vfork could not let it go on. So the call is made when nothing of ours comes any more. */
+void st_trace_me(struct st_block *block)
+{
+    if (block->traceme) ST_SYS(__NR_ptrace, 0, 0, 0, 0);
+    block->traceme = 0;
+}
+
 /* execve and execveat of the program: resumed as the blob's, through the post-stub: if the kernel still refuses, what was
- * opened is closed again. */
+ * opened is closed again. All signals wait until the loader has done its work: for the program there is no such time, and
+ * a debugger stops at the exec's SIGTRAP, when there is a program to be seen. */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     int at = call->sysno == __NR_execveat;
@@ -347,14 +386,19 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
         if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
     }
     uint8_t path[ST_PATH_MAX];
+    block->exec_mask = uc->mask;
     memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
     int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;
     }
+    st_trace_me(block);
     st_pass_hooked(block, uc, out);
-    st_records[block->index].delay_exit_us = st_records[block->index].signal = 0;
+    struct st_record *record = &st_records[block->index];
+    record->delay_exit_us = record->signal = 0;
+    record->mask = uc->mask;
+    uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;
 }
 

@@ -63,6 +63,29 @@ void st_signals_arm(void)
     }
 }
 
+/* What the kernel cannot hand down over an exec, because these three signals are ours: passed on by word. */
+uint32_t st_signals_keep(const struct st_block *block)
+{
+    const struct st_sigaction *actions = block->sighand->actions;
+    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0) |
+           (actions[ST_SIGSYS].handler == ST_SIG_IGN ? ST_KEEP_SIGSYS_IGNORED : 0) |
+           (actions[ST_SIGSEGV].handler == ST_SIG_IGN ? ST_KEEP_SIGSEGV_IGNORED : 0) |
+           (actions[ST_SIGBUS].handler == ST_SIG_IGN ? ST_KEEP_SIGBUS_IGNORED : 0);
+}
+
+void st_signals_kept(struct st_block *block, uint32_t kept)
+{
+    struct st_sigaction *actions = block->sighand->actions;
+    if (kept & ST_KEEP_SIGSYS_BLOCKED) block->sigsys_blocked = 1;
+    if (kept & ST_KEEP_SIGSYS_PENDING) {
+        block->sigsys_pending = 1;
+        block->sigsys_info = (struct st_siginfo){.signal = ST_SIGSYS};
+    }
+    if (kept & ST_KEEP_SIGSYS_IGNORED) actions[ST_SIGSYS].handler = ST_SIG_IGN;
+    if (kept & ST_KEEP_SIGSEGV_IGNORED) actions[ST_SIGSEGV].handler = ST_SIG_IGN;
+    if (kept & ST_KEEP_SIGBUS_IGNORED) actions[ST_SIGBUS].handler = ST_SIG_IGN;
+}
+
 /* ---- delivery ------------------------------------------------------------------------------------ */
 
 static void show_args(struct st_regs *regs, const struct st_record *record)
@@ -158,9 +181,10 @@ static int fixed_up(int32_t signal, struct st_frame *frame)
 /* A signal sent while our handler had to keep SIGSEGV open: it waits until the handler is done. */
 static int postponed(int32_t signal, struct st_frame *frame)
 {
-    uint64_t rip = frame->context.regs.rip;
+    uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
     if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
     return 1;
@@ -187,6 +211,10 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     if (signal == ST_SIGSYS && block->sigsys_blocked) {
         block->sigsys_pending = 1;
         block->sigsys_info = frame->info;
+        return 0;
+    }
+    if (block->traceme && frame->info.code > 0) { /* a fault that its tracer waits for: it comes again */
+        st_trace_me(block);
         return 0;
     }
     show_site(block, uc);
@@ -392,6 +420,11 @@ int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *ca
     case __NR_close_range:
         if (!(st_state.plan->flags & ST_PLAN_HOSTS)) return 0;
         uc->regs.rax = (uint64_t)close_range(args);
+        return 1;
+    case __NR_ptrace:
+        if ((int32_t)args[0] != 0 /* PTRACE_TRACEME */) return 0;
+        block->traceme = 1;
+        uc->regs.rax = 0;
         return 1;
     case __NR_fork:
     case __NR_vfork:
