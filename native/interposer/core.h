@@ -239,8 +239,8 @@ void st_gone(struct st_block *block, struct st_context *uc, int before);
 
 /* exec */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call);
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6]);
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6]);
 void st_exec_release(struct st_block *block, int own_descriptors);
 int st_is_exe_link(const uint8_t *path);
 int st_kept(uint64_t fd);

@@ -274,7 +274,7 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
 /* ---- the call ------------------------------------------------------------------------------------------ */
 
 /* The loader's two words: what it is to do, and the name for AT_EXECFN. */
-static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name)
+static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name, int by_descriptor)
 {
     uint8_t line[ST_PATH_MAX + 128] = ST_ORDERS, link[40] = "/proc/self/fd/", *at = line + sizeof ST_ORDERS - 1;
     at = put_number(at, ST_ABI);
@@ -284,6 +284,8 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     at = put_number(at, p->interpreter);
     *at++ = ' ';
     at = put_number(at, block->sigsys_blocked);
+    *at++ = ' ';
+    at = put_number(at, by_descriptor);
     *at++ = ' ';
     put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
@@ -296,9 +298,10 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     return p->words[p->first] ? 0 : -ST_E2BIG;
 }
 
-/* Everything up to the call itself. Returns 0 and the arguments of an execveat, or exec's -errno. */
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6])
+/* Everything up to the call itself. name: what the program shall think it was executed as. Returns 0 and the arguments of
+ * an execveat, or exec's -errno. */
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6])
 {
     struct prepared p = {.fd = -1, .interpreter = -1};
     if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -ST_EINVAL;
@@ -314,10 +317,10 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         return r;
     }
     block->exec.fd = p.fd;
-    const uint8_t *name = shown_name(&p, dirfd, path);
+    name = shown_name(&p, dirfd, name);
     r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
     if (r >= 0) r = check_program(block, &p);
-    if (r >= 0) r = put_orders(block, &p, name);
+    if (r >= 0) r = put_orders(block, &p, name, !*path);
     if (r < 0) {
         st_exec_release(block, 1);
         return r;
@@ -346,9 +349,12 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
         }
         if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
     }
-    uint8_t path[ST_PATH_MAX];
+    uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
     memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
-    int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
+    int64_t size = st_copy_string(link, (const void *)(at ? uc->regs.rsi : uc->regs.rdi), sizeof link);
+    int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
+    int64_t r =
+        st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, by_link ? link : path, argv, envp, at ? a[4] : 0, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;

@@ -4,6 +4,7 @@
 #include "image.h"
 
 #define PR_SET_NAME 15
+#define PR_GET_NAME 16
 #define PR_SET_MM 35
 #define PR_SET_MM_MAP 14
 #define ADDR_NO_RANDOMIZE 0x40000
@@ -17,7 +18,7 @@ struct mm_map { /* struct prctl_mm_map */
 };
 
 struct orders {
-    int64_t abi, fd, interpreter, sigsys_blocked;
+    int64_t abi, fd, interpreter, sigsys_blocked, by_descriptor;
     const uint8_t *exe;
 };
 
@@ -113,7 +114,7 @@ static int randomized(void)
 
 /* What /proc/PID shows, and where brk begins. Kernels without CONFIG_CHECKPOINT_RESTORE refuse: brk then lies behind the
  * blob, and /proc shows the loader's words. */
-static void describe(const struct stack *stack, const struct st_image *program)
+static void describe(const struct stack *stack, const struct st_image *program, uint64_t brk)
 {
     const uint64_t *argv = stack->sp + 1, *envp = argv + stack->sp[0] + 1;
     uint64_t random = 0, count = 0;
@@ -122,7 +123,7 @@ static void describe(const struct stack *stack, const struct st_image *program)
     uint64_t env_start = count ? envp[0] : arg_end,
              env_end = count ? envp[count - 1] + length_of((const uint8_t *)envp[count - 1]) + 1 : arg_end;
     if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1 /* NONBLOCK */);
-    uint64_t brk = program->end + (random & 0x1fff) * 4096;
+    brk += (random & 0x1fff) * 4096;
     struct mm_map map = {program->code_low,     program->code_high, program->data_low, program->data_high, brk,     brk,
                          (uint64_t)stack->sp,   arg_start,          arg_end,           env_start,          env_end, stack->auxv,
                          stack->auxv_words * 8, (uint32_t)-1};
@@ -159,11 +160,20 @@ static void map_file(int32_t fd, struct st_elf *elf, struct st_image *image, int
     ST_SYS(__NR_close, fd);
 }
 
-static void set_name(const uint8_t *path)
+/* comm. Since Linux 6.14 an exec by descriptor shows the file's own name, before it showed the descriptor's number: which
+ * one is seen at what the loader, executed that way, got. */
+static void set_name(const uint8_t *path, const struct orders *orders)
 {
-    const uint8_t *name = path;
+    static const uint8_t deleted[] = " (deleted)";
+    uint8_t name[16] = {0}, got[16] = {0};
+    ST_SYS(__NR_prctl, PR_GET_NAME, got, 0, 0, 0);
+    if (orders->by_descriptor && (got[0] < '0' || got[0] > '9')) path = orders->exe;
+    const uint8_t *last = path;
     for (const uint8_t *at = path; *at; at++)
-        if (*at == '/') name = at + 1;
+        if (*at == '/') last = at + 1;
+    uint32_t length = length_of(last), tail = sizeof deleted - 1;
+    if (path == orders->exe && length > tail && !memcmp(last + length - tail, deleted, tail)) length -= tail;
+    memcpy(name, last, length < sizeof name - 1 ? length : sizeof name - 1);
     ST_SYS(__NR_prctl, PR_SET_NAME, name, 0, 0, 0);
 }
 
@@ -180,8 +190,10 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     if (elf.executable_stack) ST_SYS(__NR_mprotect, (uint64_t)stack->sp & ~4095ull, 4096, 7 | 0x01000000 /* PROT_GROWSDOWN */);
     drop_orders(stack);
     set_auxv(stack, &elf, &program, interpreter.base, name);
-    describe(stack, &program);
-    set_name((const uint8_t *)name);
+    /* a program without interpreter lies among the mappings, where brk would soon meet one: the kernel moves it, too */
+    int moved = elf.header.e_type == ET_DYN && orders->interpreter < 0;
+    describe(stack, &program, moved ? PIE_BASE : program.end);
+    set_name((const uint8_t *)name, orders);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
     st_seal();
@@ -200,8 +212,8 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     block->call.sysno = __NR_execve;
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
-    int64_t r =
-        st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    int64_t r = st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (const uint8_t *)argv[1], (uint64_t)(argv + 2),
+                                (uint64_t)(argv + stack->sp[0] + 1), 0, out);
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
     st_state.ring->start_error = (int32_t)-r;
     for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
@@ -227,6 +239,7 @@ _Noreturn void st_load(uint64_t *sp)
     orders.fd = number(&at);
     orders.interpreter = number(&at);
     orders.sigsys_blocked = number(&at);
+    orders.by_descriptor = number(&at);
     orders.exe = at;
     if (orders.abi != ST_ABI) fail("loader and program are of different versions of selftrace");
     arm(0, -1);
