@@ -284,6 +284,7 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
 int st_integrity(const struct st_call *call);
+int st_unnoticed(const struct st_call *call, int error);
 int st_follows(const struct st_call *call, const struct st_path_use *use);
 int st_resolve(struct st_call *call, uint32_t which);
 int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);
