@@ -253,8 +253,8 @@ void st_gone(struct st_block *block, struct st_context *uc, int before);
 
 /* exec */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call);
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6]);
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6]);
 void st_exec_release(struct st_block *block, int own_descriptors);
 uint8_t *st_put_number(uint8_t *at, int64_t value);
 void st_exec_forget(const struct st_block *own);
@@ -303,6 +303,7 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
 int st_integrity(const struct st_call *call);
+int st_unnoticed(const struct st_call *call, int error);
 int st_follows(const struct st_call *call, const struct st_path_use *use);
 int st_resolve(struct st_call *call, uint32_t which);
 int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);

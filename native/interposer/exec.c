@@ -323,9 +323,10 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     return p->words[p->first] ? 0 : -ST_E2BIG;
 }
 
-/* Everything up to the call itself. Returns 0 and the arguments of an execveat, or exec's -errno. */
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6])
+/* Everything up to the call itself. name: what the program shall think it was executed as. Returns 0 and the arguments of
+ * an execveat, or exec's -errno. */
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6])
 {
     struct prepared p = {.fd = -1, .interpreter = -1};
     if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -ST_EINVAL;
@@ -342,7 +343,7 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
     }
     block->exec.fd = p.fd;
     p.inaccessible = dirfd != AT_FDCWD && *path != '/' && (ST_SYS(__NR_fcntl, dirfd, F_GETFD) & 1 /* FD_CLOEXEC */);
-    const uint8_t *name = shown_name(&p, dirfd, path);
+    name = shown_name(&p, dirfd, name);
     r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
     if (r >= 0) r = check_program(block, &p);
     if (r >= 0) r = put_orders(block, &p, name);
@@ -385,10 +386,13 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
         }
         if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
     }
-    uint8_t path[ST_PATH_MAX];
+    uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
+    int64_t size = st_copy_string(link, (const void *)(at ? uc->regs.rsi : uc->regs.rdi), sizeof link);
+    int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
     block->exec_mask = uc->mask;
     memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
-    int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
+    int64_t r =
+        st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, by_link ? link : path, argv, envp, at ? a[4] : 0, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;

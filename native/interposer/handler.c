@@ -1,16 +1,8 @@
 /* SIGSYS: a call of the program has arrived. Runs on the thread's block, every asynchronous signal blocked. */
 #include "core.h"
 
-/* Calls by which a process tells its tracer where it is; see st_trace_me. */
-static int tells_tracer(int32_t sysno)
-{
-    return sysno == __NR_kill || sysno == __NR_tkill || sysno == __NR_tgkill || sysno == __NR_rt_sigqueueinfo ||
-           sysno == __NR_rt_tgsigqueueinfo || sysno == __NR_exit || sysno == __NR_exit_group;
-}
-
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
-    if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
@@ -41,8 +33,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
     int error = st_integrity(call);
     if (error) {
-        if (error != ST_EBADF)
-            st_report(call, ST_RECORD_VIOLATION, st_state.plan->integrity_row, -error, NULL, 0); /* what is kept is no secret */
+        if (!st_unnoticed(call, error)) st_report(call, ST_RECORD_VIOLATION, st_state.plan->integrity_row, -error, NULL, 0);
         uc->regs.rax = (uint64_t) - (int64_t)error;
         return;
     }

@@ -279,8 +279,8 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     block->call.sysno = __NR_execve;
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
-    int64_t r =
-        st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    int64_t r = st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (const uint8_t *)argv[1], (uint64_t)(argv + 2),
+                                (uint64_t)(argv + stack->sp[0] + 1), 0, out);
     if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
     st_state.ring->start_error = (int32_t)-r;
