@@ -37,7 +37,9 @@ KEEP: list[object] = []
 def execve(path: bytes | int, argv: list[bytes | int] | int | None = None, envp: list[bytes | int] | int | None = None) -> int:
     """The call itself; returns its errno."""
     pointer = ctypes.c_char_p(path) if isinstance(path, bytes) else ctypes.c_void_p(path)
-    LIBC.syscall(EXECVE, pointer, words([b"name", b"one", b"two"] if argv is None else argv), words([b"A=b"] if envp is None else envp))
+    LIBC.syscall(
+        EXECVE, pointer, words([b"name", b"one", b"two"] if argv is None else argv), words([b"A=b"] if envp is None else envp)
+    )
     return ctypes.get_errno()
 
 
@@ -145,7 +147,9 @@ def written() -> int:
         os.close(fd)
 
 
-def with_signals(*, ignored: tuple[int, ...] = (), blocked: tuple[int, ...] = (), sent: tuple[int, ...] = (), handled: tuple[int, ...] = ()) -> int:
+def with_signals(
+    *, ignored: tuple[int, ...] = (), blocked: tuple[int, ...] = (), sent: tuple[int, ...] = (), handled: tuple[int, ...] = ()
+) -> int:
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
     for number in handled:

@@ -24,7 +24,9 @@ class Segment:
     align: int = 4096
 
 
-def elf(segments: list[Segment], *, kind: int = ET_EXEC, entry: int = 0, machine: int = 62, bits: int = 2, phentsize: int = 56) -> bytes:
+def elf(
+    segments: list[Segment], *, kind: int = ET_EXEC, entry: int = 0, machine: int = 62, bits: int = 2, phentsize: int = 56
+) -> bytes:
     """The file of these segments."""
     body = bytearray(64 + 56 * len(segments))
     headers = b""

@@ -10,12 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance.elves import ET_DYN, EXIT_7, PT_INTERP, PT_LOAD, PT_NULL, Segment, elf, exits
+from conformance.elves import ET_DYN, EXIT_7, PT_INTERP, PT_NULL, Segment, elf, exits
 
 import selftrace
 from selftrace import Result
@@ -91,7 +90,9 @@ RAW: dict[str, bytes] = {
     "exits": exits(),
     "moves": exits(0, kind=ET_DYN),
     "moves, linked high": exits(0x7000000, kind=ET_DYN),
-    "segments share a page": exits(more=[Segment(address=0x400100, data=b"x" * 8), Segment(address=0x400200, data=b"y", memory=8192)]),
+    "segments share a page": exits(
+        more=[Segment(address=0x400100, data=b"x" * 8), Segment(address=0x400200, data=b"y", memory=8192)]
+    ),
     "bss that ends at a page's end": exits(more=[Segment(address=0x500FF0, data=b"z" * 8, memory=0x10)]),
     "bss of whole pages": exits(more=[Segment(address=0x500000, memory=0x3000)]),
     "a hundred headers": exits(more=[Segment(PT_NULL) for _ in range(100)]),
@@ -222,6 +223,82 @@ def test_attempts_are_what_they_seem(outcomes: tuple[Outcomes, Outcomes, Result]
 
 
 def test_limits_are_said(outcomes: tuple[Outcomes, Outcomes, Result]) -> None:
-    """What cannot be run is refused in words, and once."""
-    notes = [event.note for event in outcomes[2].events if event.note]
-    assert sum("i386" in note for note in notes) >= 1, outcomes[2].notes
+    """What the loader cannot run is refused in words, once for each path."""
+    notes = [(event.text, event.note) for event in outcomes[2].events if event.kind == "note"]
+    assert len(notes) == len(set(notes))
+    said = {note for _, note in notes}
+    assert "a program for i386 cannot be run: its calls would not be seen" in said
+    assert "a program that must lie where the interposer does cannot be run" in said
+
+
+def run_shown(place: Path, name: str, backend: str = "auto") -> Result:
+    result = selftrace.run(argv=[str(place / name)], policy="builtin:observe", cwd=place, backend=backend)
+    assert result.exit_code == 7, result
+    return result
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a program to another user")
+def test_set_id(place: Path) -> None:
+    """The privilege is not given (no_new_privs), which the report says once for each program."""
+    shutil.copy(place / "shown", place / "set-id")
+    os.chown(place / "set-id", 65534, 65534)
+    (place / "set-id").chmod(0o6755)
+    (place / "twice").write_text("#!/bin/sh\n./set-id\n./set-id\nexit 7\n")
+    (place / "twice").chmod(0o755)
+    assert b"secure 1" in run_shown(place, "twice", "none").stdout
+    interposed = run_shown(place, "twice")
+    assert interposed.stdout.count(b"secure 0") == 2
+    assert [event.note for event in interposed.events] == ["a set-id program or one with capabilities runs without its privilege"]
+
+
+IN_A_NAMESPACE = """
+import os, shutil, subprocess, sys
+import selftrace
+place = sys.argv[1]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", place], check=True)
+for name in ("shown", "script"):
+    shutil.copy(os.path.join(sys.argv[2], name), place)
+code = "import os, sys\\nfor n in ('shown', 'script', '../../bin/true'):\\n    try: os.posix_spawn(n, [n], {}); print(0)\\n    except OSError as e: print(e.errno)"
+for backend in ("none", "auto"):
+    print(selftrace.run(argv=[sys.executable, "-c", code], policy="builtin:observe", cwd=place, backend=backend).check().stdout)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
+def test_noexec_mount(place: Path) -> None:
+    mounted = place / "mounted"
+    mounted.mkdir()
+    argv = ["unshare", "-m", sys.executable, "-c", IN_A_NAMESPACE, str(mounted), str(place)]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[0] == lines[1]
+    assert lines[0].startswith("b'13\\n13\\n")
+
+
+UNDER_A_FILTER = """
+import sys
+import pyseccomp
+import selftrace
+filter = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+filter.add_rule(pyseccomp.ERRNO(1), "prctl", pyseccomp.Arg(0, pyseccomp.EQ, 35))
+filter.load()
+result = selftrace.run(argv=[sys.argv[1]], policy="builtin:observe", cwd=sys.argv[2])
+assert result.exit_code == 7, result
+sys.stdout.write(result.stdout.decode())
+"""
+
+
+def test_kernel_that_does_not_take_the_description(place: Path) -> None:
+    """Without PR_SET_MM_MAP (no CONFIG_CHECKPOINT_RESTORE, or a filter from outside) a program runs all the same."""
+    argv = [sys.executable, "-c", UNDER_A_FILTER, str(place / "shown"), str(place)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    usual = run_shown(place, "shown").stdout.decode().splitlines()
+    differs = {line.split()[0] for line in set(done.stdout.splitlines()) ^ set(usual) if "/selftrace-" not in line}
+    assert {"cmdline", "auxv"} <= differs <= {"cmdline", "auxv", "sbrk"}  # brk then lies behind the loader: room by chance
+
+
+def test_broken_programs_are_named(outcomes: tuple[Outcomes, Outcomes, Result]) -> None:
+    """What exec takes and cannot map dies as it does plain; the report says of what."""
+    notes = {event.note for event in outcomes[2].events}
+    assert "a program cannot be mapped" in notes
+    assert "a program's file makes no sense and cannot be mapped" in notes
