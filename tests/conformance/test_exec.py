@@ -175,6 +175,7 @@ def place() -> Iterator[Path]:
     directory.chmod(0o755)
     make_files(directory)
     yield directory
+    (directory / "closed").chmod(0o700)
     shutil.rmtree(directory)
 
 
