@@ -322,6 +322,7 @@ int64_t st_execute(struct st_call *call);
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
+void st_note(struct st_call *call, const uint8_t *text, uint32_t length);
 void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length);
 
 #define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))

@@ -142,6 +142,12 @@ static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
     return r == -ST_ENOENT ? ST_SYS(__NR_fcntl, dirfd, F_DUPFD_CLOEXEC, 0) : r;
 }
 
+/* The same for what a program names; here no name is the working directory, which nobody can execute. */
+static int64_t open_interpreter(const uint8_t *path)
+{
+    return *path ? open_program(AT_FDCWD, path, 0) : -ST_EACCES;
+}
+
 /* The name that execveat goes by where it is given a descriptor. */
 static const uint8_t *shown_name(struct prepared *p, uint64_t dirfd, const uint8_t *path)
 {
@@ -237,7 +243,7 @@ static int64_t follow_scripts(struct st_block *block, struct prepared *p, const 
         p->words[--p->first] = (uint64_t)interpreter;
         n = may_execute(block, interpreter);
         if (n < 0) return n;
-        n = open_program(AT_FDCWD, interpreter, 0);
+        n = open_interpreter(interpreter);
         if (n < 0) return n;
         ST_SYS(__NR_close, p->fd);
         p->fd = block->exec.fd = (int32_t)n;
@@ -253,7 +259,7 @@ static const uint8_t privilege_note[] = "a set-id program or one with capabiliti
 
 static void note(struct st_block *block, const uint8_t *text, uint32_t size)
 {
-    st_report(&block->call, ST_RECORD_NOTE, 0, 0, text, size - 1);
+    st_note(&block->call, text, size - 1);
 }
 
 static void note_privilege(struct st_block *block, int32_t fd)
@@ -287,7 +293,7 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
     if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
     if (path[length - 1]) return -ST_ENOEXEC;
     p->used += (uint32_t)length;
-    r = open_program(AT_FDCWD, path, 0);
+    r = open_interpreter(path);
     if (r < 0) return r;
     p->interpreter = block->exec.interpreter = (int32_t)r;
     r = st_elf_read(p->interpreter, &p->elf);

@@ -70,7 +70,10 @@ static _Noreturn void die(const char *what)
     struct st_call *call = &st_block_at(0)->call;
     call->tid = st_state.main_tid;
     call->sysno = __NR_execve;
-    st_report(call, ST_RECORD_NOTE, 0, 0, (const uint8_t *)what, length_of((const uint8_t *)what));
+    call->path_length[0] = (int32_t)length_of(st_state.exe);
+    call->path_length[1] = -1;
+    memcpy(call->path[0], st_state.exe, (uint64_t)call->path_length[0] + 1);
+    st_note(call, (const uint8_t *)what, length_of((const uint8_t *)what));
     ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
     ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
     ST_SYS(__NR_tkill, st_state.main_tid, ST_SIGSEGV);

@@ -136,12 +136,13 @@ static uint64_t fpstate_size(const struct st_context *uc)
     return software[0] == 0x46505853 ? software[1] : 512;
 }
 
-/* The frame on another stack, as the kernel would have laid it there. */
-static struct st_frame *move_frame(struct st_frame *frame, uint64_t top)
+/* The frame on another stack, as the kernel would have laid it there. NULL: it does not fit above `low`. */
+static struct st_frame *move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
 {
-    uint64_t fp = frame->context.regs.fpstate;
+    uint64_t fp = frame->context.regs.fpstate, size = fp ? fpstate_size(&frame->context) : 0;
+    if (top - low < size + sizeof *frame + 64 + 24) return NULL;
     if (fp) {
-        uint64_t size = fpstate_size(&frame->context), to = (top - size) & ~63ull;
+        uint64_t to = (top - size) & ~63ull;
         memcpy((void *)to, (const void *)fp, size);
         top = to;
     }
@@ -156,8 +157,20 @@ static struct st_frame *choose_stack(struct st_block *block, struct st_frame *fr
     const struct st_stack *own = &block->stack_virtual;
     uint64_t sp = frame->context.regs.rsp;
     int ours = (uint64_t)frame >= (uint64_t)block->stack && (uint64_t)frame < (uint64_t)block->stack + ST_BLOCK_STACK;
-    if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp)) return move_frame(frame, own->sp + own->size);
-    return ours ? move_frame(frame, sp - 128) : frame;
+    if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp))
+        return move_frame(frame, own->sp + own->size, own->sp);
+    return ours ? move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
+}
+
+/* A handler without room for its frame: the kernel makes it a SIGSEGV, the last one if that cannot be handled either. */
+static void no_room(struct st_block *block, int32_t signal, struct st_context *uc)
+{
+    static const struct st_sigaction none;
+    uint64_t handler = block->sighand->actions[ST_SIGSEGV].handler;
+    if (signal == ST_SIGSEGV || handler <= ST_SIG_IGN || (uc->mask & ST_BIT(ST_SIGSEGV)))
+        ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
+    uc->mask &= ~ST_BIT(ST_SIGSEGV);
+    ST_SYS(__NR_tkill, block->tid, ST_SIGSEGV);
 }
 
 /* The default action, which the kernel would have taken had we not been asked: its handler is removed and the signal
@@ -226,6 +239,10 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     }
     frame->return_address = (uint64_t)st_restorer;
     frame = choose_stack(block, frame, action.flags);
+    if (!frame) {
+        no_room(block, signal, uc);
+        return 0;
+    }
     uc = &frame->context;
     uint64_t blocked = uc->mask | action.mask | ((action.flags & ST_SA_NODEFER) ? 0 : ST_BIT(signal));
     if (block->sigsys_blocked) uc->mask |= ST_BIT(ST_SIGSYS);
