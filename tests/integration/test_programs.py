@@ -142,4 +142,4 @@ def test_the_runs_own_descriptors_are_found_closed() -> None:
     )
     result = selftrace.run(argv=[DEBIAN_PYTHON, "-c", code], policy="builtin:untrusted-program")
     assert result.check().stdout == b"9\n9\n9\n9\nstarted\n"
-    assert [(violation.call, violation.error) for violation in result.violations] == [("dup2", "EBADF")]
+    assert [violation.call for violation in result.violations if violation.error == "EBADF"] == ["dup2"]
