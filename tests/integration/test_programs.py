@@ -132,3 +132,14 @@ def test_the_same_output(name: str, place: Path) -> None:
     assert interposed.stderr == plain.stderr
     assert interposed.violations == ()
     assert interposed.usage.calls["execve"] >= task.programs, interposed.usage.calls
+
+
+def test_the_runs_own_descriptors_are_found_closed() -> None:
+    """Trying one is nothing to report, many programs close all there are; making one of that number is refused, and said."""
+    code = (
+        "import os\nfor act in (lambda: os.close(1000), lambda: os.fstat(1001), lambda: os.dup(1002), lambda: os.dup2(1, 1000)):\n"
+        "    try: act()\n    except OSError as error: print(error.errno, flush=True)\nos.closerange(3, 2000); os.system('echo started')"
+    )
+    result = selftrace.run(argv=[DEBIAN_PYTHON, "-c", code], policy="builtin:untrusted-program")
+    assert result.check().stdout == b"9\n9\n9\n9\nstarted\n"
+    assert [violation.call for violation in result.violations if violation.error == "EBADF"] == ["dup2"]

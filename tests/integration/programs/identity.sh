@@ -18,3 +18,5 @@ env -i bash -c './identity from-bash'
 ./identity thread ./identity a b
 ./identity vfork ./identity a b
 ./identity children
+./identity exec /proc/self/exe a b
+PATH="$PWD/bin:$PATH" bash -c 'ulimit -n 64; linked exec /proc/self/exe c'
