@@ -61,6 +61,18 @@ static const void *map_whole(int32_t fd, uint64_t protection, uint64_t flags, ui
     return r < 0 ? NULL : (const void *)r;
 }
 
+static const struct st_bundle *bundle; /* NULL: no Python can be put into programs */
+
+static void map_bundle(void)
+{
+    uint64_t size;
+    const struct st_bundle *found = map_whole(ST_KEPT_BUNDLE, 1, 2, ST_BUNDLE_ADDRESS, &size);
+    if (!found || size < sizeof *found) return;
+    if (found->magic != ST_BUNDLE_MAGIC || found->abi != ST_ABI || found->size != size)
+        fail("its handlers are of another version of selftrace");
+    bundle = found;
+}
+
 static void arm(int first, int32_t landlock_fd)
 {
     struct st_arm from = {.landlock_fd = landlock_fd};
@@ -69,6 +81,7 @@ static void arm(int first, int32_t landlock_fd)
     from.ring = (struct st_ring_header *)map_whole(ST_KEPT_RING, 3, 1, ST_RING_ADDRESS, &ring_size);
     if (!from.plan || !from.ring) fail("its policy or its ring is gone");
     if (from.ring->abi != ST_ABI) fail("its ring is of another version of selftrace");
+    if (((const struct st_plan *)from.plan)->flags & ST_PLAN_PYTHON) map_bundle();
     int64_t r = st_arm_process(&from, first);
     if (r == -ST_EINVAL) fail("its policy was compiled by another version of selftrace");
     if (r < 0) fail("the interposer could not be armed");
@@ -181,6 +194,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     drop_orders(stack);
     set_auxv(stack, &elf, &program, interpreter.base, name);
     describe(stack, &program);
+    if (bundle && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, bundle);
     set_name((const uint8_t *)name);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
