@@ -242,6 +242,7 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
 int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
                         uint64_t out[6]);
 void st_exec_release(struct st_block *block, int own_descriptors);
+uint8_t *st_put_number(uint8_t *at, int64_t value);
 int st_is_exe_link(const uint8_t *path);
 int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);

@@ -52,7 +52,7 @@ static uint32_t length_of(const uint8_t *text)
     return n;
 }
 
-static uint8_t *put_number(uint8_t *at, int64_t value)
+uint8_t *st_put_number(uint8_t *at, int64_t value)
 {
     uint8_t digits[20];
     uint32_t n = 0;
@@ -116,7 +116,7 @@ static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
     if (r < 0) return r;
     if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | (nofollow ? O_NOFOLLOW : 0), 0);
     uint8_t name[40] = "/proc/self/fd/";
-    put_number(name + 14, (int64_t)dirfd);
+    st_put_number(name + 14, (int64_t)dirfd);
     r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK, 0);
     return r == -ST_ENOENT ? ST_SYS(__NR_dup, dirfd) : r;
 }
@@ -126,7 +126,7 @@ static const uint8_t *shown_name(struct prepared *p, uint64_t dirfd, const uint8
 {
     if (dirfd == AT_FDCWD || *path == '/') return put(p, path, length_of(path));
     uint8_t name[40] = "/dev/fd/", *start = p->text + p->used;
-    uint8_t *end = put_number(name + 8, (int32_t)dirfd);
+    uint8_t *end = st_put_number(name + 8, (int32_t)dirfd);
     if (!*path) return put(p, name, (uint64_t)(end - name));
     if (!put(p, name, (uint64_t)(end - name))) return NULL;
     p->text[p->used - 1] = '/';
@@ -277,15 +277,15 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
 static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name)
 {
     uint8_t line[ST_PATH_MAX + 128] = ST_ORDERS, link[40] = "/proc/self/fd/", *at = line + sizeof ST_ORDERS - 1;
-    at = put_number(at, ST_ABI);
+    at = st_put_number(at, ST_ABI);
     *at++ = ' ';
-    at = put_number(at, p->fd);
+    at = st_put_number(at, p->fd);
     *at++ = ' ';
-    at = put_number(at, p->interpreter);
+    at = st_put_number(at, p->interpreter);
     *at++ = ' ';
-    at = put_number(at, block->sigsys_blocked);
+    at = st_put_number(at, block->sigsys_blocked);
     *at++ = ' ';
-    put_number(link + 14, p->fd);
+    st_put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
     if (n <= 0) { /* no /proc: the name has to do */
         n = length_of(name);
@@ -375,6 +375,6 @@ int st_is_exe_link(const uint8_t *path)
     if (!st_state.exe[0] || !(rest = past(path, "/proc/"))) return 0;
     if ((rest = past(path, "/proc/self/exe")) && !*rest) return 1;
     if ((rest = past(path, "/proc/thread-self/exe")) && !*rest) return 1;
-    put_number(own + 6, st_state.pid);
+    st_put_number(own + 6, st_state.pid);
     return (rest = past(path, (const char *)own)) && (rest = past(rest, "/exe")) && !*rest;
 }

@@ -33,12 +33,31 @@ static void say(const char *text)
     ST_SYS(__NR_write, 2, text, length_of((const uint8_t *)text));
 }
 
+static _Noreturn void fail_with(const char *what, const uint8_t *more)
+{
+    say(what);
+    say((const char *)more);
+    say("\n");
+    for (;;) ST_SYS(__NR_exit_group, 126);
+}
+
 static _Noreturn void fail(const char *what)
 {
     say("selftrace: cannot start a program: ");
+    fail_with(what, (const uint8_t *)"");
+}
+
+/* Of a policy, a ring or orders that another selftrace made: both versions are named. */
+static _Noreturn void fail_version(const char *what, int64_t theirs)
+{
+    uint8_t digits[24];
+    st_put_number(digits, theirs);
+    say("selftrace: cannot start a program: its ");
     say(what);
-    say("\n");
-    for (;;) ST_SYS(__NR_exit_group, 126);
+    say(" is of version ");
+    say((const char *)digits);
+    st_put_number(digits, ST_ABI);
+    fail_with(" and the loader of version ", digits);
 }
 
 static int64_t number(const uint8_t **at)
@@ -68,8 +87,8 @@ static void map_bundle(void)
     uint64_t size;
     const struct st_bundle *found = map_whole(ST_KEPT_BUNDLE, 1, 2, ST_BUNDLE_ADDRESS, &size);
     if (!found || size < sizeof *found) return;
-    if (found->magic != ST_BUNDLE_MAGIC || found->abi != ST_ABI || found->size != size)
-        fail("its handlers are of another version of selftrace");
+    if (found->magic == ST_BUNDLE_MAGIC && found->abi != ST_ABI) fail_version("handlers", found->abi);
+    if (found->magic != ST_BUNDLE_MAGIC || found->size != size) fail("its handlers are not whole");
     bundle = found;
 }
 
@@ -80,10 +99,11 @@ static void arm(int first, int32_t landlock_fd)
     from.plan = map_whole(ST_KEPT_PLAN, 1, 2, ST_PLAN_ADDRESS, &from.plan_size);
     from.ring = (struct st_ring_header *)map_whole(ST_KEPT_RING, 3, 1, ST_RING_ADDRESS, &ring_size);
     if (!from.plan || !from.ring) fail("its policy or its ring is gone");
-    if (from.ring->abi != ST_ABI) fail("its ring is of another version of selftrace");
-    if (((const struct st_plan *)from.plan)->flags & ST_PLAN_PYTHON) map_bundle();
+    const struct st_plan *plan = from.plan;
+    if (from.ring->abi != ST_ABI) fail_version("ring", from.ring->abi);
+    if (plan->magic == ST_PLAN_MAGIC && plan->abi != ST_ABI) fail_version("policy", plan->abi);
+    if (plan->flags & ST_PLAN_PYTHON) map_bundle();
     int64_t r = st_arm_process(&from, first);
-    if (r == -ST_EINVAL) fail("its policy was compiled by another version of selftrace");
     if (r < 0) fail("the interposer could not be armed");
 }
 
@@ -207,7 +227,8 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
 static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
 {
     const uint8_t *at = orders;
-    if (number(&at) != ST_ABI) fail("loader and launcher are of different versions of selftrace");
+    int64_t abi = number(&at);
+    if (abi != ST_ABI) fail_version("launcher", abi);
     arm(1, (int32_t)number(&at));
     uint64_t out[6], *argv = stack->sp + 1;
     struct st_block *block = st_block_at(0);
@@ -242,7 +263,7 @@ _Noreturn void st_load(uint64_t *sp)
     orders.interpreter = number(&at);
     orders.sigsys_blocked = number(&at);
     orders.exe = at;
-    if (orders.abi != ST_ABI) fail("loader and program are of different versions of selftrace");
+    if (orders.abi != ST_ABI) fail_version("parent", orders.abi);
     arm(0, -1);
     start(&stack, &orders);
 }

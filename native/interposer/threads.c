@@ -265,12 +265,13 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
-    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
-    if (vfork_parent(block, record) || is_fork(record->sysno)) {
-        st_exec_release(block, 0); /* a vfork child's, whose exec went well */
+    int parent = vfork_parent(block, record); /* its record says fork again, not what the child did last */
+    if (parent || is_fork(record->sysno)) {
+        st_exec_release(block, 0); /* a vfork child's, whose exec went well: its descriptors were its own */
         fork_post(block, uc, record);
         return;
     }
+    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) {
         int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};

@@ -75,6 +75,12 @@ def _dispatch(words: Sequence[str]) -> int:
         arguments = run.plain(rest)
         if arguments is not None:
             return run.execute(arguments)
+    if name == "check":
+        from selftrace.cli import check
+
+        arguments = check.plain(rest)
+        if arguments is not None:
+            return check.execute(arguments)
     parsed = parser_for(name).parse_args(rest)
     return int(parsed.execute(parsed))
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from selftrace.policy.api import Policy
+
 _SHOWN = 20
 FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c CODE [ARGS…] | -- PROG [ARGS…]"
 
@@ -189,6 +191,18 @@ def _bring_back(result: Result, directory: str) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         with open(path, "wb") as file:
             file.write(data)
+
+
+def reported(policy: Policy, job: Job, *, cwd: str, to_stderr: bool) -> Result:
+    """A run whose violations are printed as they come: for commands that only look."""
+    from selftrace.session import Options, Run
+
+    reporter = _Reporter(False, to_stderr)
+    options = Options(cwd=cwd, on_output=reporter.output, on_violation=reporter.line, on_event=reporter.line)
+    with Run(policy, job, options) as session:
+        result = session.run()
+    reporter.end(result)
+    return result
 
 
 def execute(arguments: Any) -> int:

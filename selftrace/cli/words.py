@@ -44,6 +44,12 @@ class Words:
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
 
 def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
     """Tells argparse of the options."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from selftrace._native import ffi
 
 from selftrace import Policy, Result
-from selftrace.job import Job
+from selftrace.job import Job, make_program
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.plan import LandlockSpec, Plan
 from selftrace.policy.terms import Features
@@ -96,6 +96,15 @@ def attack(
         if not identity:
             plan = replace(plan, drop_identity=False)
         run.use_plan(plan)
+        return run.session.run()
+
+
+def with_a_blind_interposer(argv: list[str]) -> Result:
+    """A program under builtin:untrusted-program, whose interposer looks at no path: what is refused, the kernel refuses."""
+    run = Run(Policy.builtin("untrusted-program"), make_program(argv), Options())
+    with run as session:
+        plan = session.prepared.plan
+        run.use_plan(replace(plan, native=replace(plan.native, fs_closed=False)))
         return run.session.run()
 
 

@@ -143,8 +143,8 @@ def test_exactly_one_thing_to_run() -> None:
         selftrace.run()
     with pytest.raises(ValueError, match="exactly one"):
         selftrace.run("a.py", code="1")
-    with pytest.raises(selftrace.UnsupportedError, match="step 2"):
-        selftrace.run(argv=["/bin/true"])
+    with pytest.raises(ValueError, match="exactly one"):
+        selftrace.run("a.py", argv=["/bin/true"])
 
 
 @pytest.mark.parametrize("backend", ["dispatch", "notify", "ptrace", "inject"])

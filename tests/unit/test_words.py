@@ -19,6 +19,8 @@ PLAIN = [
     ["--allow-read", "/a", "--allow-read=/b", "--output", "*.png", "--input", "x=y", "job.py"],
     ["--env", "A=b=c", "--var", "X=", "--json", "out", "-m", "mod"],
     ["--policy", "", "-c", ""],
+    ["--", "prog", "--policy"],
+    ["-q", "--", "prog"],
     [],
 ]
 NOT_PLAIN = [
@@ -33,7 +35,6 @@ NOT_PLAIN = [
     ["--policy"],
     ["--policy", "-q", "job.py"],
     ["--audit=yes", "job.py"],
-    ["--", "prog"],
     ["-"],
 ]
 
