@@ -25,7 +25,6 @@ static void before_fork(void)
 
 static void parent_after_fork(void)
 {
-    if (!fork_held) return;
     st_allocator_release();
     PyOS_AfterFork_Parent();
     PyGILState_Release(fork_gil);
@@ -33,13 +32,25 @@ static void parent_after_fork(void)
 
 static void child_after_fork(void)
 {
-    if (!fork_held) return;
     st_allocator_release();
+    st_forget_helpers();
     PyOS_AfterFork_Child();
     if (fork_gil == PyGILState_UNLOCKED)
         PyEval_SaveThread(); /* its thread state is the only one, and stays: 3.11 cannot make a first one twice */
     else
         PyGILState_Release(fork_gil);
+}
+
+void st_embed_fork(int step)
+{
+    if (step == 0)
+        before_fork();
+    else if (!fork_held)
+        return;
+    else if (step == 1)
+        parent_after_fork();
+    else
+        child_after_fork();
 }
 
 /* ---- the handlers -------------------------------------------------------------------------------------------- */
@@ -63,8 +74,10 @@ static const char *load(const struct st_bundle *bundle)
     return NULL;
 }
 
-const char *st_embed_adopt(const struct st_bundle *bundle)
+const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count)
 {
+    (void)keys;
+    (void)count;
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
@@ -111,13 +124,22 @@ static PyStatus start(const struct st_bundle *bundle)
     return status;
 }
 
-const char *st_embed(const struct st_bundle *bundle)
+/* Each thread has one array of thread-specific values, whatever the number of C libraries. Of it Python gets what the shim
+ * has reserved in the program's, and nothing else. */
+static void keep_to(const uint32_t *reserved, uint32_t count)
 {
+    pthread_key_t key;
+    while (!pthread_key_create(&key, NULL)) {}
+    for (uint32_t i = 0; i < count; i++) pthread_key_delete(reserved[i]);
+}
+
+const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count)
+{
+    keep_to(keys, count);
     PyStatus status = start(bundle);
     if (PyStatus_Exception(status)) return status.err_msg ? status.err_msg : "Python did not start";
     st_embedded = 1;
     const char *failed = load(bundle);
     PyEval_SaveThread();
-    if (!failed) pthread_atfork(before_fork, parent_after_fork, child_after_fork);
     return failed;
 }

@@ -33,8 +33,8 @@ struct request {
 };
 
 static struct request requests[64];
-static uint32_t queue_signal; /* a futex: counts what was put into the queue */
-static uint32_t idle;
+static uint32_t queue_signal;     /* a futex: counts what was put into the queue */
+static uint32_t helpers, pending; /* threads; requests that one of them has or should have */
 static __thread struct request *serving;
 
 /* Defined by cffi: the Python side (selftrace/tracee/hook.py). */
@@ -96,6 +96,7 @@ static void serve(struct request *request)
         serving = NULL;
         set(&request->state, DONE);
     } else {
+        __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
         change(&request->state, ABANDONED, FREE);
     }
     PyGILState_Release(gil);
@@ -112,9 +113,7 @@ static void *helper(void *unused)
             serve(request);
             continue;
         }
-        __atomic_fetch_add(&idle, 1, __ATOMIC_ACQ_REL);
         wait_while(&queue_signal, seen, -1);
-        __atomic_fetch_sub(&idle, 1, __ATOMIC_ACQ_REL);
     }
     return NULL;
 }
@@ -135,10 +134,10 @@ static int start_helper(void)
 }
 
 /* A fork's child has none of the helpers. */
-static void forget_helpers(void)
+void st_forget_helpers(void)
 {
     memset(requests, 0, sizeof requests);
-    idle = 0;
+    helpers = pending = 0;
     serving = NULL;
 }
 
@@ -165,10 +164,11 @@ static void fail(struct st_call *call, const char *why)
 static void ask_helper(struct st_call *call)
 {
     static uint32_t at_fork;
-    if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, forget_helpers);
+    if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, st_forget_helpers);
     struct request *request = new_request(call);
     if (!request) return fail(call, "too many Python handlers wait for the GIL at once");
-    if (!load(&idle)) start_helper();
+    uint32_t wanted = __atomic_add_fetch(&pending, 1, __ATOMIC_ACQ_REL), have = load(&helpers);
+    if (have < wanted && change(&helpers, have, have + 1) && start_helper()) __atomic_fetch_sub(&helpers, 1, __ATOMIC_ACQ_REL);
     __atomic_fetch_add(&queue_signal, 1, __ATOMIC_ACQ_REL);
     wake(&queue_signal);
     int64_t deadline = now_ns() + DEADLINE_NS;
@@ -183,6 +183,7 @@ static void ask_helper(struct st_call *call)
             return fail(call, "the GIL did not come free within 2 s: a handler's thread and a C lock wait for each other");
         }
     }
+    __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
     set(&request->state, FREE);
 }
 

@@ -35,9 +35,11 @@ int64_t st_landlock_paths(int32_t ruleset, const uint8_t *rules, uint64_t size, 
 
 void st_hook(struct st_call *call);
 /* Between the preload shim and this module; NULL, or what went wrong. st_embed starts a Python of its own, and returns
- * without the GIL; st_embed_adopt uses the one that runs. */
-const char *st_embed(const struct st_bundle *bundle);
-const char *st_embed_adopt(const struct st_bundle *bundle);
+ * without the GIL; keys: the thread-specific ones that its C library may use. st_embed_adopt uses the Python that runs. */
+const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
+const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
+void st_embed_fork(int step); /* around a fork of the program's: 0 before it, 1 in the parent, 2 in the child */
+void st_forget_helpers(void);
 extern int st_embedded; /* the Python here is ours, the program has none */
 void st_allocator_install(void);
 void st_allocator_hold(void);

@@ -1,6 +1,7 @@
 /* Brings Python into the program at the first call that a handler is asked about: the one that runs here, if it is of the
- * build that selftrace is installed for, or one of our own. A thread of its own starts it, because the call may come from
- * inside the C library, with a lock held that Python wants too (localtime's): then the call is refused after a while. */
+ * build that selftrace is installed for, or one of our own. That call, and each later one, may come from inside the C
+ * library with a lock held (setlocale's and localtime's open files): so our own Python gets a namespace of its own, with
+ * a C library of its own, whose locks, memory and locale nobody else uses. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,13 +15,18 @@
 
 #include "preload.h"
 
-#define DEADLINE_S 10
+#define DEADLINE_S 5
 
+#define KEYS 8
+
+typedef const char *begin_fn(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
 enum state { NONE, STARTING, READY };
 
 static const struct st_bundle *bundle;
-static uint32_t state; /* a futex */
+static uint32_t state;      /* a futex */
+static uint32_t keys[KEYS]; /* thread-specific ones that the program cannot get any more: see keep_to in embed.c */
 static void (*handlers)(struct st_call *call);
+static void (*on_fork)(int step);
 static int (*initialized)(void); /* of the Python that the program is; NULL: it is none */
 
 static const char *text(struct st_text part)
@@ -50,14 +56,14 @@ static _Noreturn void cannot_start(const char *why)
     st_refuse("Python could not be started for the policy's handlers", why ? why : "no reason is given");
 }
 
-static void use(const char *entry)
+static void use(void *native, const char *entry)
 {
-    void *native = dlopen(text(bundle->native), RTLD_NOW);
     if (!native) cannot_start(dlerror());
-    const char *(*begin)(const struct st_bundle *) = (const char *(*)(const struct st_bundle *))dlsym(native, entry);
+    begin_fn *begin = (begin_fn *)dlsym(native, entry);
     void (*hook)(struct st_call *) = (void (*)(struct st_call *))dlsym(native, "st_hook");
-    if (!begin || !hook) cannot_start("selftrace's module is of another version");
-    const char *failed = begin(bundle);
+    on_fork = (void (*)(int))dlsym(native, "st_embed_fork");
+    if (!begin || !hook || !on_fork) cannot_start("selftrace's module is of another version");
+    const char *failed = begin(bundle, keys, KEYS);
     if (failed) cannot_start(failed);
     handlers = hook;
 }
@@ -68,37 +74,25 @@ static void done(void)
     syscall(SYS_futex, &state, FUTEX_WAKE, 1 << 20, NULL, NULL, 0);
 }
 
+/* libpython is the first object of its namespace, and so the global scope of what it loads there: extension modules find it. */
 static void bring_python(void)
 {
-    if (dlsym(RTLD_DEFAULT, "Py_GetVersion")) cannot_start("the program has loaded a Python since it began");
-    void *library = dlopen(text(bundle->libpython), RTLD_NOW | RTLD_GLOBAL); /* extension modules look for it in the process */
-    if (!library) cannot_start(dlerror());
+    Lmid_t space;
+    void *library = dlmopen(LM_ID_NEWLM, text(bundle->libpython), RTLD_NOW);
+    if (!library || dlinfo(library, RTLD_DI_LMID, &space)) cannot_start(dlerror());
     if (!is_ours(library)) cannot_start("its library is of another build than selftrace was installed for; install selftrace again");
-    use("st_embed");
+    use(dlmopen(space, text(bundle->native), RTLD_NOW), "st_embed");
     done();
 }
 
-static void *starter(void *unused)
-{
-    (void)unused;
-    st_blob_mapped()->own(1);
-    bring_python();
-    return NULL;
-}
-
-/* Policies may allow no thread: then in this one. */
+/* A signal handler of the program's that never comes back would leave half a Python behind. */
 static void start(void)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
     sigset_t all, old;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&thread, &attributes, starter, NULL)) bring_python();
+    bring_python();
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attributes);
 }
 
 /* Returns whether it is ready. */
@@ -117,10 +111,26 @@ static int wait_for_start(void)
     }
 }
 
-/* A fork while it starts would leave the child with half a Python. */
+/* Python's C library does not see the program's forks. One while it starts would leave the child with half a Python. */
+static void fork_step(int step)
+{
+    if (!initialized && __atomic_load_n(&state, __ATOMIC_ACQUIRE) == READY) on_fork(step);
+}
+
 static void before_fork(void)
 {
     wait_for_start();
+    fork_step(0);
+}
+
+static void parent_after_fork(void)
+{
+    fork_step(1);
+}
+
+static void child_after_fork(void)
+{
+    fork_step(2);
 }
 
 /* ---- the hook ------------------------------------------------------------------------------------------------------ */
@@ -133,7 +143,7 @@ static int first(void)
 
 static void too_late(struct st_call *call)
 {
-    static const char why[] = "Python did not start in time: the program holds a lock of the C library that it needs";
+    static const char why[] = "Python did not start in time: the thread that starts it and this one wait for each other";
     call->decided = 1;
     call->result = -EPERM;
     st_report_text(call, ST_RECORD_ERROR, call->rule_row, -EPERM, (const uint8_t *)why, sizeof why - 1);
@@ -145,7 +155,7 @@ static void ask_program(struct st_call *call)
     call->decided = 0;
     if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != READY) {
         if (!initialized() || !first()) return;
-        use("st_embed_adopt");
+        use(dlopen(text(bundle->native), RTLD_NOW), "st_embed_adopt");
         done();
     }
     handlers(call);
@@ -173,5 +183,8 @@ void st_expect_python(const struct st_bundle *found)
     if (initialized && !is_ours(RTLD_DEFAULT))
         st_refuse("the policy has Python handlers, and this program is another build of Python, in which they cannot run",
                   "use selftrace run with a selftrace that is installed for it, or native rules");
-    pthread_atfork(before_fork, NULL, NULL);
+    for (uint32_t i = 0; !initialized && i < KEYS; i++)
+        if (pthread_key_create(&keys[i], NULL) || keys[i] >= 32) /* those in reach without memory of either C library */
+            st_refuse("Python cannot be put into this program", "it has no thread-specific keys left");
+    pthread_atfork(before_fork, parent_after_fork, child_after_fork);
 }
