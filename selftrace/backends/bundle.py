@@ -48,18 +48,23 @@ def shim() -> str:
 
 def shared_library() -> str | None:
     """This Python as a shared library; None where there is none."""
+    name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}.so.1.0"
+    multiarch = getattr(sys.implementation, "_multiarch", "")
+    for directory in ("lib", "lib64", f"lib/{multiarch}"):  # sysconfig, which knows, costs a run 5 ms
+        path = os.path.join(sys.base_exec_prefix, directory, name)
+        if os.path.isfile(path):
+            return os.path.realpath(path)
     import sysconfig
 
-    directory, name = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME")
-    path = os.path.join(directory or "", name or "")
-    return os.path.realpath(path) if ".so" in str(name) and os.path.isfile(path) else None
+    path = os.path.join(str(sysconfig.get_config_var("LIBDIR")), str(sysconfig.get_config_var("INSTSONAME")))
+    return os.path.realpath(path) if ".so" in os.path.basename(path) and os.path.isfile(path) else None
 
 
 def _search() -> list[str]:
     """The standard library."""
-    import sysconfig
-
-    return [sysconfig.get_path("stdlib"), str(sysconfig.get_config_var("DESTSHARED"))]
+    library = os.path.dirname(os.path.abspath(os.__file__))
+    extensions = [path for path in sys.path if path.endswith("lib-dynload")]
+    return [library, *(extensions[:1] or [os.path.join(library, "lib-dynload")])]
 
 
 def readable() -> tuple[str, ...]:
