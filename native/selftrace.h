@@ -12,7 +12,8 @@
 #define ST_BLOB_BASE 0x7e9000000000
 #define ST_GATE_LO 0x7e9000010002 /* first and last return PC that the filter admits ... */
 #define ST_GATE_HI 0x7e9000140002
-#define ST_PLAN_ADDRESS 0x7e9001000000 /* the table, read-only */
+#define ST_PLAN_ADDRESS 0x7e9001000000   /* the table, read-only */
+#define ST_BUNDLE_ADDRESS 0x7e9003000000 /* what a program that is not Python has its handlers from, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
 #define ST_GATE_MASK 15 /* ... and (PC & mask) == value */
 #define ST_GATE_VALUE 2
@@ -24,7 +25,8 @@
 #define ST_KEPT_BLOB 1000
 #define ST_KEPT_PLAN 1001
 #define ST_KEPT_RING 1002
-#define ST_KEPT_COUNT 3
+#define ST_KEPT_BUNDLE 1003 /* only where the policy has Python handlers */
+#define ST_KEPT_COUNT 4
 
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73
@@ -84,7 +86,8 @@ struct st_ring_record {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
-#define ST_PLAN_HOSTS 16 /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_HOSTS 16  /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_PYTHON 32 /* rules ask Python handlers */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };
@@ -170,6 +173,26 @@ struct st_plan {
     uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, texts;
 };
 
+/* ---- what the preload shim works from: a file of `selftrace preload`, or ST_KEPT_BUNDLE; by selftrace/backends/bundle.py -- */
+#define ST_BUNDLE_MAGIC 0x31656c646e756273
+#define ST_BUNDLE_HOSTS 1
+#define ST_BUNDLE_PYTHON 2 /* there are handlers: the fields from `libpython` on are filled */
+
+/* Offsets in st_text are from the start; texts end with a NUL that their length does not count. */
+struct st_bundle {
+    uint64_t magic;
+    uint32_t abi, size, flags, pad;
+    uint64_t own_proc;                    /* Landlock: rights on /proc/self */
+    struct st_text table;                 /* the plan's; empty in ST_KEPT_BUNDLE */
+    struct st_text ruleset, paths, ports; /* Landlock: attributes, rules as st_landlock_paths has them, (port, rights) as 64 bits each */
+    struct st_text rlimits;               /* (resource, soft, hard), 64 bits each */
+    struct st_text interposer, shim;      /* paths of the blob and of the shim itself */
+    struct st_text libpython, native, bootstrap; /* paths */
+    struct st_text version;                      /* Py_GetVersion() of the Python that all this is built for */
+    struct st_text home, search;                 /* its prefix; sys.path, each entry followed by a NUL */
+    struct st_text specification;                /* for bootstrap.py's `embed` */
+};
+
 /* ---- a call on its way, as Python handlers see it --------------------------------------------- */
 #define ST_PATH_MAX 4096
 #define ST_INTERRUPTED 2 /* KeyboardInterrupt in a handler */
@@ -227,6 +250,8 @@ struct st_blob {
     void (*report)(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
     void (*own)(int32_t on); /* this thread's calls are a handler's from now on, or no longer */
     uint64_t gate_call;      /* address of a `syscall; ret` in the gate */
+    /* A hook for a process that the loader armed without one; as in st_arm. */
+    void (*attach)(void (*hook)(struct st_call *call), uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign));
 };
 /* cffi: end */
 #endif

@@ -8,7 +8,7 @@ import select
 import time
 
 from selftrace import plans, rundir
-from selftrace.backends import trap
+from selftrace.backends import bundle, trap
 from selftrace.errors import SelftraceError, UnsupportedError
 from selftrace.events.ring import Ring
 from selftrace.events.use import USE, Uses
@@ -85,6 +85,7 @@ def make_context(job: Job, tmp: str, cwd: str, installation: Installation) -> Co
         cwd=cwd,
         python=installation.prefixes,
         site=(*installation.site, *_own_directories(installation)),
+        embedded=bundle.readable() if job.kind == "program" else (),
     )
 
 

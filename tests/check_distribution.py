@@ -12,6 +12,7 @@ IN_WHEEL = (
     "selftrace/py.typed",
     "selftrace/_interposer",
     "selftrace/_monitor",
+    "selftrace/_preload.so",
     "selftrace/policies/untrusted-script.toml",
     "selftrace/manual/policy.md",
     "selftrace/reports/result.schema.json",
@@ -24,6 +25,7 @@ IN_SDIST = (
     "native/CMakeLists.txt",
     "native/interposer/x86_64.S",
     "native/monitor/main.c",
+    "native/preload.c",
     "policies/python.toml",
 )
 UNWANTED = ("__pycache__", ".so.", "tests/", "benchmarks/", ".ci/")

@@ -11,6 +11,12 @@ static int64_t gate(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int6
     return st_sys(nr, a, b, c, d, e, f);
 }
 
+static void attach(void (*hook)(struct st_call *), uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *))
+{
+    st_state.stack = stack;
+    __atomic_store_n(&st_state.hook, hook, __ATOMIC_RELEASE);
+}
+
 /* At the blob's first address: what the cffi module finds it by. */
 __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .magic = ST_BLOB_MAGIC,
@@ -25,6 +31,7 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .report = st_report,
     .own = st_own,
     .gate_call = (uint64_t)st_gate_call,
+    .attach = attach,
 };
 
 #define BLOCKS_LOW (ST_BLOB_BASE + 0x10000000ull)

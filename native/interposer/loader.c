@@ -100,6 +100,18 @@ static const void *map_whole(int32_t fd, uint64_t protection, uint64_t flags, ui
     return r < 0 ? NULL : (const void *)r;
 }
 
+static const struct st_bundle *bundle; /* NULL: no Python can be put into programs */
+
+static void map_bundle(void)
+{
+    uint64_t size;
+    const struct st_bundle *found = map_whole(ST_KEPT_BUNDLE, 1, 2, ST_BUNDLE_ADDRESS, &size);
+    if (!found || size < sizeof *found) return;
+    if (found->magic == ST_BUNDLE_MAGIC && found->abi != ST_ABI) fail_version("handlers", found->abi);
+    if (found->magic != ST_BUNDLE_MAGIC || found->size != size) fail("its handlers are not whole");
+    bundle = found;
+}
+
 static void arm(int first, int32_t landlock_fd)
 {
     struct st_arm from = {.landlock_fd = landlock_fd};
@@ -110,6 +122,7 @@ static void arm(int first, int32_t landlock_fd)
     const struct st_plan *plan = from.plan;
     if (from.ring->abi != ST_ABI) fail_version("ring", from.ring->abi);
     if (plan->magic == ST_PLAN_MAGIC && plan->abi != ST_ABI) fail_version("policy", plan->abi);
+    if (plan->flags & ST_PLAN_PYTHON) map_bundle();
     int64_t r = st_arm_process(&from, first);
     if (r < 0) fail("the interposer could not be armed");
 }
@@ -259,6 +272,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
     int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
     describe(stack, &program, in_the_way ? PIE_BASE : program.end);
+    if (bundle && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, bundle);
     set_name((const uint8_t *)name, orders->exe);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;

@@ -186,8 +186,8 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;
-        if (!st_state.hook) { /* a program without Python: nobody can be asked, so it is refused */
-            static const uint8_t note[] = "the handler is Python, and this program has none";
+        if (!st_state.hook) { /* nobody can be asked, so it is refused: programs without a dynamic linker */
+            static const uint8_t note[] = "the handler is Python, and this program has no dynamic linker that could load one";
             st_report(call, ST_RECORD_VIOLATION, rule->row, -ST_EPERM, note, sizeof note - 1);
             call->result = -ST_EPERM;
             return audited() ? -1 : ST_VERDICT_RESULT;

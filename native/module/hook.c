@@ -33,13 +33,14 @@ struct request {
 };
 
 static struct request requests[64];
-static uint32_t queue_signal; /* a futex: counts what was put into the queue */
-static uint32_t idle;
+static uint32_t queue_signal;     /* a futex: counts what was put into the queue */
+static uint32_t helpers, pending; /* threads; requests that one of them has or should have */
 static __thread struct request *serving;
 
 /* Defined by cffi: the Python side (selftrace/tracee/hook.py). */
 void st_python_handler(struct st_call *call);
 static void run(struct st_call *call);
+static int64_t execute(struct st_call *call);
 
 static uint32_t load(uint32_t *word)
 {
@@ -95,6 +96,7 @@ static void serve(struct request *request)
         serving = NULL;
         set(&request->state, DONE);
     } else {
+        __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
         change(&request->state, ABANDONED, FREE);
     }
     PyGILState_Release(gil);
@@ -111,9 +113,7 @@ static void *helper(void *unused)
             serve(request);
             continue;
         }
-        __atomic_fetch_add(&idle, 1, __ATOMIC_ACQ_REL);
         wait_while(&queue_signal, seen, -1);
-        __atomic_fetch_sub(&idle, 1, __ATOMIC_ACQ_REL);
     }
     return NULL;
 }
@@ -134,10 +134,10 @@ static int start_helper(void)
 }
 
 /* A fork's child has none of the helpers. */
-static void forget_helpers(void)
+void st_forget_helpers(void)
 {
     memset(requests, 0, sizeof requests);
-    idle = 0;
+    helpers = pending = 0;
     serving = NULL;
 }
 
@@ -164,10 +164,11 @@ static void fail(struct st_call *call, const char *why)
 static void ask_helper(struct st_call *call)
 {
     static uint32_t at_fork;
-    if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, forget_helpers);
+    if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, st_forget_helpers);
     struct request *request = new_request(call);
     if (!request) return fail(call, "too many Python handlers wait for the GIL at once");
-    if (!load(&idle)) start_helper();
+    uint32_t wanted = __atomic_add_fetch(&pending, 1, __ATOMIC_ACQ_REL), have = load(&helpers);
+    if (have < wanted && change(&helpers, have, have + 1) && start_helper()) __atomic_fetch_sub(&helpers, 1, __ATOMIC_ACQ_REL);
     __atomic_fetch_add(&queue_signal, 1, __ATOMIC_ACQ_REL);
     wake(&queue_signal);
     int64_t deadline = now_ns() + DEADLINE_NS;
@@ -175,13 +176,14 @@ static void ask_helper(struct st_call *call)
         uint32_t state = load(&request->state);
         if (state == DONE) break;
         if (state == EXECUTE) {
-            request->result = st_blob_mapped()->execute(call);
+            request->result = execute(call);
             set(&request->state, EXECUTED);
         } else if (wait_while(&request->state, state, state == WAITING ? deadline - now_ns() > 0 ? deadline - now_ns() : 0 : -1) < 0 &&
                    change(&request->state, WAITING, ABANDONED)) {
             return fail(call, "the GIL did not come free within 2 s: a handler's thread and a C lock wait for each other");
         }
     }
+    __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
     set(&request->state, FREE);
 }
 
@@ -221,11 +223,26 @@ static void run(struct st_call *call)
     if (call->decided == ST_INTERRUPTED) PyErr_SetInterrupt(); /* only now: it is the program's to handle */
 }
 
-void st_hook(struct st_call *call)
+/* The program's mask while an embedded Python works: a signal handler of the program's that never comes back (siglongjmp)
+ * would take the GIL with it. Through the gate, which knows no virtual masks. */
+static __thread sigset_t program_mask;
+
+static void set_mask(const sigset_t *mask, sigset_t *old)
 {
-    int saved = errno;
-    call->decided = 0;
-    if (finalizing()) return; /* the native rules decide alone */
+    st_blob_mapped()->gate(SYS_rt_sigprocmask, SIG_SETMASK, (int64_t)mask, (int64_t)old, 8, 0, 0);
+}
+
+static void block_signals(sigset_t *old)
+{
+    static const int faults[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+    set_mask(&all, old);
+}
+
+static void ask(struct st_call *call)
+{
     if (PyGILState_Check()) {
         run(call);
     } else if (gil_is_free()) {
@@ -235,6 +252,27 @@ void st_hook(struct st_call *call)
     } else {
         ask_helper(call);
     }
+}
+
+/* The call itself, interruptible as the program's own. */
+static int64_t execute(struct st_call *call)
+{
+    if (!st_embedded) return st_blob_mapped()->execute(call);
+    sigset_t blocked;
+    set_mask(&program_mask, &blocked);
+    int64_t result = st_blob_mapped()->execute(call);
+    set_mask(&blocked, &program_mask);
+    return result;
+}
+
+void st_hook(struct st_call *call)
+{
+    int saved = errno;
+    call->decided = 0;
+    if (finalizing()) return; /* the native rules decide alone */
+    if (st_embedded) block_signals(&program_mask);
+    ask(call);
+    if (st_embedded) set_mask(&program_mask, NULL);
     errno = saved;
 }
 
@@ -246,7 +284,7 @@ int64_t st_proceed_next(struct st_call *call)
 int64_t st_proceed_execute(struct st_call *call)
 {
     struct request *request = serving;
-    if (!request) return st_blob_mapped()->execute(call);
+    if (!request) return execute(call);
     set(&request->state, EXECUTE);
     while (load(&request->state) == EXECUTE) wait_while(&request->state, EXECUTE, -1);
     return request->result;

@@ -59,6 +59,17 @@ int32_t st_map_blob(int32_t fd)
     return 0;
 }
 
+/* In a process that the loader has armed, or another object of ours. */
+int32_t st_adopt(void)
+{
+    const struct st_blob *blob = (const struct st_blob *)ST_BLOB_BASE;
+    if (blob->magic != ST_BLOB_MAGIC) return -ENOEXEC;
+    if (blob->abi != ST_ABI) return -EPROTO;
+    mapped = blob;
+    ring_mapped = 1;
+    return 0;
+}
+
 /* ld.so's text, for which Python is never asked: the mapping that AT_BASE names. */
 static void find_ldso(struct st_arm *arm)
 {

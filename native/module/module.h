@@ -10,6 +10,8 @@ int64_t st_syscall(int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, u
 int32_t st_map_blob(int32_t fd);
 /* The mapped blob; NULL before. */
 const struct st_blob *st_blob_mapped(void);
+/* Takes the blob that is mapped and armed already. 0, ENOEXEC if that is none, EPROTO if it is of another version. */
+int32_t st_adopt(void);
 /* Maps plan and ring, arms the interposer: from its return on, calls are judged. 0 or -errno. with_hook: the plan has
  * Python handlers. */
 int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd, int32_t with_hook);
@@ -32,4 +34,19 @@ int64_t st_landlock_paths(int32_t ruleset, const uint8_t *rules, uint64_t size, 
 /* cffi: end */
 
 void st_hook(struct st_call *call);
+/* Between the preload shim and this module; NULL, or what went wrong. st_embed starts a Python of its own, and returns
+ * without the GIL; keys: the thread-specific ones that its C library may use. st_embed_adopt uses the Python that runs. */
+const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
+const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
+void st_embed_fork(int step); /* around a fork of the program's: 0 before it, 1 in the parent, 2 in the child */
+void st_forget_helpers(void);
+extern int st_embedded; /* the Python here is ours, the program has none */
+void st_allocator_install(void);
+void st_allocator_hold(void);
+void st_allocator_release(void);
+
+static inline const char *st_bundle_text(const struct st_bundle *bundle, struct st_text text)
+{
+    return (const char *)bundle + text.offset;
+}
 #endif

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import marshal
 import os
 
+from selftrace.backends import bundle
 from selftrace.backends.base import Launch, native_directory, words
 from selftrace.errors import UnsupportedError
 from selftrace.job import Job
@@ -14,12 +14,11 @@ from selftrace.prepared import Prepared
 
 SPEC_FD, BLOB_FD, PLAN_FD, RING_FD, RULESET_FD = 3, 4, 5, 6, 7
 """Numbers that bootstrap.py finds its descriptors under."""
-KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD = 1000, 1001, 1002
+KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD, KEPT_BUNDLE_FD = 1000, 1001, 1002, 1003
 """The same where programs may be started: ST_KEPT_* of native/selftrace.h, open in every process of the run."""
 _NO_FD = -1
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 def sealed(name: str, data: bytes) -> int:
@@ -29,27 +28,6 @@ def sealed(name: str, data: bytes) -> int:
     os.pwrite(fd, data, 0)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
-
-
-def _specification(prepared: Prepared, *, landlocked: bool) -> bytes:
-    import _cffi_backend
-
-    from selftrace import _native
-
-    return marshal.dumps(
-        {
-            "native": _native.__file__,
-            "cffi": _cffi_backend.__file__,
-            "tracee": os.path.join(_PACKAGE, "tracee"),
-            "handlers": prepared.handlers,
-            "handler_files": prepared.handler_files,
-            "shapes": prepared.shapes,
-            "kill_on_error": prepared.kill_on_error,
-            "audit": prepared.mode == "audit",
-            "descriptors": (*_numbers(prepared), RULESET_FD if landlocked else _NO_FD),
-            "own_proc": prepared.ruleset.own_proc if prepared.ruleset else 0,
-        }
-    )
 
 
 def _numbers(prepared: Prepared) -> tuple[int, int, int]:
@@ -76,7 +54,10 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
         if prepared.ruleset is not None:
             hand(RULESET_FD, landlock.build(prepared.ruleset))
         if job.kind != "program":
-            hand(SPEC_FD, sealed("selftrace-spec", _specification(prepared, landlocked=prepared.ruleset is not None)))
+            descriptors = (*_numbers(prepared), RULESET_FD if prepared.ruleset is not None else _NO_FD)
+            hand(SPEC_FD, sealed("selftrace-spec", bundle.specification(prepared, descriptors)))
+        if prepared.handlers and prepared.hosts and (job.kind == "program" or bundle.shared_library()):
+            hand(KEPT_BUNDLE_FD, sealed("selftrace-bundle", bundle.make(prepared)))
         hand(plan, sealed("selftrace-plan", prepared.table))
         hand(blob, os.open(os.path.join(native_directory(), "_interposer"), os.O_RDONLY | os.O_CLOEXEC))
     except BaseException:
@@ -87,7 +68,7 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
 
 
 def _start_of_python(job: Job, env: dict[str, str]) -> Launch:
-    start = os.path.join(_PACKAGE, "tracee", "start")
+    start = os.path.join(bundle.PACKAGE, "tracee", "start")
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
     return Launch(argv=[job.python, *words(job)], env={**env, "PYTHONPATH": path})
 
@@ -96,8 +77,6 @@ def _start_of_program(prepared: Prepared, job: Job, env: dict[str, str]) -> Laun
     """The loader is started, and starts the program: native/interposer/loader.c reads the first word."""
     if not prepared.hosts:
         raise UnsupportedError("this policy starts no program", "use builtin:untrusted-program, or [process] exec = true")
-    if prepared.handlers:
-        raise UnsupportedError("Python handlers in a program that is not Python are not built yet", "use native rules")
     from selftrace._native import lib
 
     ruleset = RULESET_FD if prepared.ruleset is not None else _NO_FD

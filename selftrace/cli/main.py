@@ -18,6 +18,7 @@ COMMANDS = {
     "explain": "what a policy decides, by which line, and what that rests on",
     "check": "look for mistakes in policy files",
     "policy": "list, show and describe the shipped policies",
+    "preload": "what puts a policy into a program that somebody else starts",
     "doctor": "what this machine can enforce, tried out",
     "help": "read the manual",
 }
@@ -27,7 +28,6 @@ LATER = {
     "learn": "step 3",
     "compare": "step 4",
     "debug": "step 4",
-    "preload": "step 2",
 }
 FOUND, BAD_INPUT, OURS = 1, 2, 125
 

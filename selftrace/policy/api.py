@@ -176,17 +176,26 @@ class Policy:
         from selftrace.policy.reader import read_model
 
         model = add_grants(read_model(self._layer(), context, self._vars), self._grants, self._limits)
+        rules = (*model.rules, *(handler.rule for handler in self._handlers))
+        if context.embedded and any(rule.action.name == "python" for rule in rules):
+            model = add_grants(model, {"read": [text for path in context.embedded for text in _tree(path)]}, {})
         files = dict(self._files)
         for handler in self._handlers:
             if handler.source is not None and handler.module not in files:
                 files[handler.module] = handler.source
         return replace(
             model,
-            rules=(*model.rules, *(handler.rule for handler in self._handlers)),
+            rules=rules,
             handler_files=tuple(files.items()),
             mode="audit" if self._audit else model.mode,
             allow_degraded=model.allow_degraded | self._degraded,
         )
+
+
+def _tree(path: str) -> tuple[str, ...]:
+    from selftrace.policy.variables import escape
+
+    return (escape(path), f"{escape(path)}/**") if os.path.isdir(path) else (escape(path),)
 
 
 def load(source: Policy | str | Path | None, *, vars: Mapping[str, str] | None = None) -> Policy:

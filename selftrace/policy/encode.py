@@ -236,6 +236,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.fs_closed * lib.ST_PLAN_FS_CLOSED
         | native.net_closed * lib.ST_PLAN_NET_CLOSED
         | native.hosts * lib.ST_PLAN_HOSTS
+        | bool(plan.handlers) * lib.ST_PLAN_PYTHON
     )
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row

@@ -48,6 +48,8 @@ class Context:
     cwd: str = ""
     python: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+    """What a Python reads that is put into the program for handlers; granted where the policy has some."""
     uid: int = fresh(default_factory=os.geteuid)
 
     def values(self) -> dict[str, tuple[str, ...]]:

@@ -92,3 +92,13 @@ def _hook(spec: "dict[str, Any]") -> "Any":
     hook = _load("_selftrace_hook", os.path.join(spec["tracee"], "hook.py"), SourceFileLoader)
     hook.prepare(native, spec)
     return hook
+
+
+def embed(specification: bytes) -> None:
+    """In a Python that the preload shim has put into a program, or found there, armed already: loads the handlers."""
+    spec = marshal.loads(specification)
+    hook = _hook(spec)
+    hook.adopt()
+    for name in ("_selftrace_bootstrap", "_selftrace_hook", "selftrace._native", "selftrace._native.lib", "_cffi_backend"):
+        sys.modules.pop(name, None)
+    hook.load()

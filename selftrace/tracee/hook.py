@@ -341,6 +341,11 @@ def prepare(native: Any, specification: dict[str, Any]) -> None:
         raw.decided = decided
 
 
+def adopt() -> None:
+    """Takes the interposer that is at work already."""
+    _checked(_lib.st_adopt())
+
+
 def _import_handlers() -> None:
     sources = dict(_specification["handler_files"])
     for module_name, function, _row in _specification["handlers"]:

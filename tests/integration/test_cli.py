@@ -66,7 +66,6 @@ def test_exit_codes(words: tuple[str, ...], code: int) -> None:
 
 def test_later_commands_name_their_step() -> None:
     for words, step in (
-        (("preload",), "step 2"),
         (("trace", "ls"), "step 3"),
         (("debug", "--", "ls"), "step 4"),
     ):
