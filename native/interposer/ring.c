@@ -92,9 +92,8 @@ void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t lengt
     for (uint32_t i = 0; i < length; i++) hash = (hash ^ ((const uint8_t *)key)[i]) * 0x100000001b3ull;
     hash |= 1;
     for (uint32_t probe = 0; probe < 8; probe++) {
-        uint64_t *slot = &ring->seen[((hash >> 20) + probe) % 2048], held = 0;
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED) == hash) return;
-        if (__atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) break;
+        uint64_t *slot = &ring->seen[((hash >> 20) + probe) % 2048], held = __atomic_load_n(slot, __ATOMIC_RELAXED);
+        if (!held && __atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) break;
         if (held == hash || probe == 7) return;
     }
     st_report(call, ST_RECORD_USE, row, (int64_t)call->grants[0], NULL, 0);
