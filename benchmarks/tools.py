@@ -30,6 +30,8 @@ class Tools:
         self.loop = self.directory / "calls"
         self.library = self.directory / "calls.so"
         subprocess.run(["gcc", "-O2", "-o", str(self.loop), str(HERE / "calls.c")], check=True)
+        self.timer = self.directory / "timed"
+        subprocess.run(["gcc", "-O2", "-o", str(self.timer), str(HERE / "timed.c")], check=True)
         source = (HERE / "calls.c").read_text().replace("static double measure", "double measure")
         shared = self.directory / "calls_shared.c"
         shared.write_text(source)
@@ -53,6 +55,21 @@ class Tools:
         if pinned:
             words = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *words]
         return lambda: float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+    def tracers(self) -> dict[str, list[str]]:
+        """What to put before a command: nothing, selftrace with each call counted, strace where it is installed."""
+        selftrace = [str(Path(sys.executable).with_name("selftrace")), "run", "-q", "--policy", "builtin:observe"]
+        ways = {"plain": [], "selftrace run": [*selftrace, "--cwd", str(self.directory), "--"]}
+        if found("strace"):
+            ways["strace -f"] = ["strace", "-f", "-qq", "-o", "/dev/null"]
+            some = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "openat", "-o", "/dev/null"]  # it wants a choice
+            ways["strace -f --seccomp-bpf -e openat"] = some
+        return ways
+
+    def timed(self, prefix: Sequence[str], count: int, command: Sequence[str]) -> Callable[[], float]:
+        """Measures milliseconds of a command inside a tracer that is running already."""
+        words = [*prefix, str(self.timer), str(count), *command]
+        return lambda: float(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
     def in_python(self, what: str, count: int, policy: Policy | Path, *, backend: str = "trap") -> Callable[[], float]:
         """Measures nanoseconds a call of the same C loop inside a Python process under a policy."""

@@ -67,9 +67,10 @@ def run(
     on_output: OnOutput | None = None,
     on_violation: OnViolation | None = None,
 ) -> Result:
-    """Runs a script (or code, or a module) that nobody trusts, and waits for it.
+    """Runs a script (or code, a module, a program) that nobody trusts, and waits for it.
 
-    args: for sys.argv. policy: a Policy, "builtin:NAME", a file; None is builtin:untrusted-script. stdin: what it reads.
+    argv: any program and its arguments, in place of a script. args: for a script's sys.argv. policy: a Policy,
+    "builtin:NAME", a file; None is builtin:untrusted-script, for programs builtin:untrusted-program. stdin: what it reads.
     env: variables besides the clean environment. inputs: name → bytes or a file to copy into its private directory.
     outputs: globs of files to bring back. cwd: a directory of yours to work in: read, written and kept. timeout_s: wall
     clock in seconds, in place of the policy's. memory: bytes or "512M", likewise. on_output(stream, bytes) and

@@ -31,6 +31,7 @@ enum {
     ST_SIGNALS = 64,
 };
 #define ST_SYNCHRONOUS (ST_BIT(ST_SIGSEGV) | ST_BIT(ST_SIGBUS))
+#define ST_ALL_BLOCKED (~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS)) /* what the kernel's mask may be at most */
 #define ST_UNBLOCKABLE (ST_BIT(ST_SIGKILL) | ST_BIT(ST_SIGSTOP))
 
 #define ST_EPERM 1
@@ -47,12 +48,22 @@ enum {
 #define ST_EEXIST 17
 #define ST_ENOTDIR 20
 #define ST_EINVAL 22
+#define ST_ETXTBSY 26
 #define ST_ENAMETOOLONG 36
 #define ST_ENOSYS 38
 #define ST_ELOOP 40
 #define ST_ELIBBAD 80
 
 #define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull) /* everything of ours lies below */
+
+/* What an exec leaves of the state of signals that the kernel does not know. */
+enum {
+    ST_KEEP_SIGSYS_BLOCKED = 1,
+    ST_KEEP_SIGSYS_PENDING = 2,
+    ST_KEEP_SIGSYS_IGNORED = 4,
+    ST_KEEP_SIGSEGV_IGNORED = 8,
+    ST_KEEP_SIGBUS_IGNORED = 16
+};
 
 /* What the launcher, and a process that execs, say to the loader in argv[0]; numbers and the program's path follow. */
 #define ST_ORDERS_FIRST "selftrace-first "
@@ -67,6 +78,7 @@ enum {
 #define ST_SIG_IGN 1ull
 
 #define ST_CLONE_VM 0x100ull
+#define ST_CLONE_FILES 0x400ull
 #define ST_CLONE_SIGHAND 0x800ull
 #define ST_CLONE_VFORK 0x4000ull
 #define ST_CLONE_THREAD 0x10000ull
@@ -153,6 +165,7 @@ struct st_vfork {
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
+    uint32_t by_vfork_child, pad;
 };
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
@@ -174,6 +187,8 @@ struct st_block {
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
     struct st_vfork vfork[ST_VFORKS];
+    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
+    uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
     struct st_exec exec;
     struct st_call call;
 };
@@ -240,10 +255,12 @@ void st_gone(struct st_block *block, struct st_context *uc, int before);
 
 /* exec */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call);
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6]);
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6]);
 void st_exec_release(struct st_block *block, int own_descriptors);
 uint8_t *st_put_number(uint8_t *at, int64_t value);
+void st_exec_forget(const struct st_block *own);
+void st_trace_me(struct st_block *block);
 int st_is_exe_link(const uint8_t *path);
 int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
@@ -281,12 +298,15 @@ void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_sig
 int st_sigsys_unblocked(struct st_block *block);
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action);
 void st_signals_arm(void);
+uint32_t st_signals_keep(const struct st_block *block);
+void st_signals_kept(struct st_block *block, uint32_t kept);
 
 /* verdicts */
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
 int st_integrity(const struct st_call *call);
+int st_unnoticed(const struct st_call *call, int error);
 int st_follows(const struct st_call *call, const struct st_path_use *use);
 int st_resolve(struct st_call *call, uint32_t which);
 int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);
@@ -305,6 +325,7 @@ int64_t st_execute(struct st_call *call);
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
+void st_note(struct st_call *call, const uint8_t *text, uint32_t length);
 void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length);
 
 #define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))

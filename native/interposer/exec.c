@@ -7,6 +7,10 @@
 #define AT_SYMLINK_NOFOLLOW 0x100
 #define AT_EACCESS 0x200
 #define AT_EMPTY_PATH 0x1000
+#define AT_EXECVE_CHECK 0x10000
+#define F_GETFD 1
+#define F_SETFD 2
+#define F_DUPFD_CLOEXEC 1030
 #define O_CLOEXEC 02000000
 #define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
@@ -24,6 +28,7 @@ struct prepared {
     uint8_t *text;
     uint32_t used;
     int32_t fd, interpreter;
+    int inaccessible; /* known by a descriptor that the exec closes: no interpreter could open it */
     struct st_elf elf;
 };
 
@@ -79,6 +84,19 @@ void st_exec_release(struct st_block *block, int own_descriptors)
     exec->memory = 0;
 }
 
+/* In a new process: what other threads of its parent had opened for execs of their own is not for this one to keep. */
+void st_exec_forget(const struct st_block *own)
+{
+    for (uint32_t i = 0; i <= st_state.blocks; i++) {
+        const struct st_block *other = st_block_at(i);
+        const struct st_exec *exec = &other->exec;
+        if (i == own->index || !st_records[i].published || !exec->memory) continue;
+        if (exec->by_vfork_child) continue; /* those numbers are of that child's own table, here they are somebody else's */
+        if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
+        if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
+    }
+}
+
 /* Copies argv. Returns 0 or -errno. */
 static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 {
@@ -91,7 +109,7 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
     uint64_t words = (FRONT + count + 2) * 8, size = (words + TEXT + 4095) & ~4095ull;
     int64_t at = ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
     if (at < 0) return at;
-    block->exec = (struct st_exec){(uint64_t)at, size, -1, -1};
+    block->exec = (struct st_exec){(uint64_t)at, size, -1, -1, block->vforks > 0, 0};
     p->words = (uint64_t *)at;
     p->first = FRONT;
     p->text = (uint8_t *)at + words;
@@ -103,22 +121,33 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
-/* Opens what is to be executed. Returns a descriptor or exec's -errno. */
+/* Opens what is to be executed. Returns a descriptor or exec's -errno. Close-on-exec until the exec itself: another thread
+ * may start a program meanwhile. */
 static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
 {
     struct stat status;
     uint64_t nofollow = flags & AT_SYMLINK_NOFOLLOW;
+    static const uint64_t nothing[1];
     int64_t r = ST_SYS(__NR_newfstatat, dirfd, path, &status, nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
     if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
     if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
     r = ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | nofollow | (flags & AT_EMPTY_PATH));
     if (r < 0) return r;
-    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | (nofollow ? O_NOFOLLOW : 0), 0);
+    /* Written to right now? Kernels before 6.14 do not say. Landlock may refuse what only the loader is to start. */
+    r = ST_SYS(__NR_execveat, dirfd, path, nothing, nothing, flags | AT_EXECVE_CHECK);
+    if (r == -ST_ETXTBSY) return r;
+    if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0), 0);
     uint8_t name[40] = "/proc/self/fd/";
     st_put_number(name + 14, (int64_t)dirfd);
-    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK, 0);
-    return r == -ST_ENOENT ? ST_SYS(__NR_dup, dirfd) : r;
+    r = ST_SYS(__NR_openat, AT_FDCWD, name, O_NONBLOCK | O_CLOEXEC, 0);
+    return r == -ST_ENOENT ? ST_SYS(__NR_fcntl, dirfd, F_DUPFD_CLOEXEC, 0) : r;
+}
+
+/* The same for what a program names; here no name is the working directory, which nobody can execute. */
+static int64_t open_interpreter(const uint8_t *path)
+{
+    return *path ? open_program(AT_FDCWD, path, 0) : -ST_EACCES;
 }
 
 /* The name that execveat goes by where it is given a descriptor. */
@@ -210,12 +239,13 @@ static int64_t follow_scripts(struct st_block *block, struct prepared *p, const 
         if (level == LEVELS) return -ST_ELOOP;
         n = read_line(p, head, &interpreter, &argument);
         if (n < 0) return n;
+        if (p->inaccessible) return -ST_ENOENT;
         p->words[p->first] = (uint64_t)name;
         if (argument) p->words[--p->first] = (uint64_t)argument;
         p->words[--p->first] = (uint64_t)interpreter;
         n = may_execute(block, interpreter);
         if (n < 0) return n;
-        n = open_program(AT_FDCWD, interpreter, 0);
+        n = open_interpreter(interpreter);
         if (n < 0) return n;
         ST_SYS(__NR_close, p->fd);
         p->fd = block->exec.fd = (int32_t)n;
@@ -231,7 +261,7 @@ static const uint8_t privilege_note[] = "a set-id program or one with capabiliti
 
 static void note(struct st_block *block, const uint8_t *text, uint32_t size)
 {
-    st_report(&block->call, ST_RECORD_NOTE, 0, 0, text, size - 1);
+    st_note(&block->call, text, size - 1);
 }
 
 static void note_privilege(struct st_block *block, int32_t fd)
@@ -248,23 +278,24 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
     uint8_t ident[20] = {0};
     ST_SYS(__NR_pread64, p->fd, ident, sizeof ident, 0);
     int64_t r = st_elf_read(p->fd, &p->elf);
+    if (r == -ST_EIO) r = -ST_ENOEXEC; /* the kernel sees zeros behind the end */
     if (r < 0) {
         if (!memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
         return r;
     }
-    if (st_elf_wants_ours(&p->elf)) {
+    if (p->elf.wants_ours) {
         note(block, address_note, sizeof address_note);
         return -ST_ENOMEM;
     }
     note_privilege(block, p->fd);
-    if (!p->elf.interpreter_length) return 0;
+    if (!p->elf.has_interpreter) return 0;
     uint8_t *path = p->text + p->used;
-    if (p->used + p->elf.interpreter_length + 1 > TEXT) return -ST_ENOEXEC;
     int64_t length = (int64_t)p->elf.interpreter_length;
+    if (length < 2 || length > ST_PATH_MAX || p->used + (uint64_t)length + 1 > TEXT) return -ST_ENOEXEC;
     if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
     if (path[length - 1]) return -ST_ENOEXEC;
     p->used += (uint32_t)length;
-    r = open_program(AT_FDCWD, path, 0);
+    r = open_interpreter(path);
     if (r < 0) return r;
     p->interpreter = block->exec.interpreter = (int32_t)r;
     r = st_elf_read(p->interpreter, &p->elf);
@@ -283,7 +314,11 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     *at++ = ' ';
     at = st_put_number(at, p->interpreter);
     *at++ = ' ';
-    at = st_put_number(at, block->sigsys_blocked);
+    at = st_put_number(at, st_signals_keep(block));
+    *at++ = ' ';
+    at = st_put_number(at, (int64_t)(block->exec_mask >> 32));
+    *at++ = ' ';
+    at = st_put_number(at, (int64_t)(block->exec_mask & 0xffffffff));
     *at++ = ' ';
     st_put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
@@ -296,9 +331,10 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     return p->words[p->first] ? 0 : -ST_E2BIG;
 }
 
-/* Everything up to the call itself. Returns 0 and the arguments of an execveat, or exec's -errno. */
-int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, uint64_t argv, uint64_t envp, uint64_t flags,
-                        uint64_t out[6])
+/* Everything up to the call itself. name: what the program shall think it was executed as. Returns 0 and the arguments of
+ * an execveat, or exec's -errno. */
+int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
+                        uint64_t flags, uint64_t out[6])
 {
     struct prepared p = {.fd = -1, .interpreter = -1};
     if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) return -ST_EINVAL;
@@ -314,7 +350,8 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         return r;
     }
     block->exec.fd = p.fd;
-    const uint8_t *name = shown_name(&p, dirfd, path);
+    p.inaccessible = dirfd != AT_FDCWD && *path != '/' && (ST_SYS(__NR_fcntl, dirfd, F_GETFD) & 1 /* FD_CLOEXEC */);
+    name = shown_name(&p, dirfd, name);
     r = name ? follow_scripts(block, &p, name) : -ST_ENAMETOOLONG;
     if (r >= 0) r = check_program(block, &p);
     if (r >= 0) r = put_orders(block, &p, name);
@@ -322,6 +359,8 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
         st_exec_release(block, 1);
         return r;
     }
+    ST_SYS(__NR_fcntl, p.fd, F_SETFD, 0);
+    if (p.interpreter >= 0) ST_SYS(__NR_fcntl, p.interpreter, F_SETFD, 0);
     out[0] = ST_KEPT_BLOB;
     out[1] = (uint64_t) "";
     out[2] = (uint64_t)&p.words[p.first];
@@ -331,8 +370,17 @@ int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *p
     return 0;
 }
 
+/* A debugger's child asks to be traced, then execs. In between no SIGSYS may happen: it would stop the child, and a
+ * debugger that waits in vfork could not let it go on. So the call is made when nothing of ours comes any more. */
+void st_trace_me(struct st_block *block)
+{
+    if (block->traceme) ST_SYS(__NR_ptrace, 0, 0, 0, 0);
+    block->traceme = 0;
+}
+
 /* execve and execveat of the program: resumed as the blob's, through the post-stub: if the kernel still refuses, what was
- * opened is closed again. */
+ * opened is closed again. All signals wait until the loader has done its work: for the program there is no such time, and
+ * a debugger stops at the exec's SIGTRAP, when there is a program to be seen. */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     int at = call->sysno == __NR_execveat;
@@ -346,15 +394,23 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
         }
         if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
     }
-    uint8_t path[ST_PATH_MAX];
+    uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
+    int64_t size = st_copy_string(link, (const void *)(at ? uc->regs.rsi : uc->regs.rdi), sizeof link);
+    int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
+    block->exec_mask = uc->mask;
     memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
-    int64_t r = st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, argv, envp, at ? a[4] : 0, out);
+    int64_t r =
+        st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, by_link ? link : path, argv, envp, at ? a[4] : 0, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;
     }
+    st_trace_me(block);
     st_pass_hooked(block, uc, out);
-    st_records[block->index].delay_exit_us = st_records[block->index].signal = 0;
+    struct st_record *record = &st_records[block->index];
+    record->delay_exit_us = record->signal = 0;
+    record->mask = uc->mask;
+    uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;
 }
 

@@ -5,11 +5,16 @@ uint64_t st_slots[ST_SITES] __attribute__((section(".bss.records")));
 struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(4096)));
 struct st_state st_state;
 
-/* The slots are a hash table: open addressing, filled once, never emptied. */
+#define SLOTS_IN_PAGE 512u
+#define TRIES_IN_PAGE 8u
+
+/* The slots are a hash table: open addressing, filled once, never emptied. A page after the other: all sites of a small
+ * program share the first, and each page that a process touches costs it two faults. */
 uint64_t st_stub_for(uint64_t site)
 {
-    uint64_t at = (site * 0x9e3779b97f4a7c15ull) >> 52;
-    for (uint32_t probe = 0; probe < 64; probe++, at = (at + 1) % ST_SITES) {
+    uint64_t hash = (site * 0x9e3779b97f4a7c15ull) >> 32;
+    for (uint32_t probe = 0; probe < ST_SITES / SLOTS_IN_PAGE * TRIES_IN_PAGE; probe++) {
+        uint64_t at = probe / TRIES_IN_PAGE * SLOTS_IN_PAGE + (hash + probe) % SLOTS_IN_PAGE;
         uint64_t held = __atomic_load_n(&st_slots[at], __ATOMIC_RELAXED);
         if (!held && __atomic_compare_exchange_n(&st_slots[at], &held, site, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) held = site;
         if (held == site) return (uint64_t)st_stubs + 16 * at;

@@ -17,23 +17,47 @@ static uint64_t page_up(uint64_t address)
     return (address + PAGE - 1) & ~(PAGE - 1);
 }
 
-static int64_t note_segment(struct st_elf *elf, const Elf64_Phdr *p)
+static void note_load(struct st_elf *elf, const Elf64_Phdr *p)
 {
-    if (p->p_type == PT_GNU_STACK) elf->executable_stack = (p->p_flags & PF_X) != 0;
-    if (p->p_type == PT_INTERP && !elf->interpreter_length) {
-        if (p->p_filesz > ST_PATH_MAX || p->p_filesz < 2) return -ST_ENOEXEC;
-        elf->interpreter = p->p_offset;
-        elf->interpreter_length = p->p_filesz;
-    }
-    if (p->p_type != PT_LOAD) return 0;
-    if (p->p_filesz > p->p_memsz || p->p_vaddr + p->p_memsz < p->p_vaddr) return -ST_EINVAL;
-    if (page_down(p->p_vaddr) < elf->low) elf->low = page_down(p->p_vaddr);
-    if (page_up(p->p_vaddr + p->p_memsz) > elf->high) elf->high = page_up(p->p_vaddr + p->p_memsz);
+    uint64_t low = page_down(p->p_vaddr), high = page_up(p->p_vaddr + p->p_memsz);
+    if (p->p_filesz > p->p_memsz || high < low) elf->malformed = 1;
+    if (low < elf->low) elf->low = low;
+    if (high > elf->high) elf->high = high;
+    if (elf->header.e_type == ET_EXEC && low < ST_REGION_HIGH && high > ST_BLOB_BASE) elf->wants_ours = 1;
     if (p->p_align > elf->align && !(p->p_align & (p->p_align - 1))) elf->align = p->p_align;
-    return 0;
 }
 
-/* 0, or -errno: ENOEXEC for what is no 64-bit x86-64 program. */
+static void note_segment(struct st_elf *elf, const Elf64_Phdr *p)
+{
+    if (p->p_type == PT_LOAD) note_load(elf, p);
+    if (p->p_type == PT_GNU_STACK) elf->executable_stack = (p->p_flags & PF_X) != 0;
+    if (p->p_type != PT_INTERP || elf->has_interpreter) return;
+    elf->has_interpreter = 1;
+    elf->interpreter = p->p_offset;
+    elf->interpreter_length = p->p_filesz;
+}
+
+/* Program header number `index`, NULL if the file does not have it all. */
+static const Elf64_Phdr *header_at(int32_t fd, struct st_elf *elf, uint32_t index)
+{
+    if (index - elf->window_first >= elf->window_count) {
+        uint32_t count = elf->header.e_phnum - index;
+        if (count > ST_ELF_WINDOW) count = ST_ELF_WINDOW;
+        elf->window_first = index;
+        elf->window_count = count;
+        int64_t size = (int64_t)(count * sizeof(Elf64_Phdr));
+        if (ST_SYS(__NR_pread64, fd, elf->window, size, elf->header.e_phoff + index * sizeof(Elf64_Phdr)) != size) return NULL;
+    }
+    return &elf->window[index - elf->window_first];
+}
+
+static uint64_t file_size(int32_t fd)
+{
+    uint64_t status[18];
+    return ST_SYS(__NR_fstat, fd, status) < 0 ? 0 : status[6];
+}
+
+/* 0, or -errno: EIO for what is too short to be an ELF file, ENOEXEC for what is no 64-bit x86-64 program. */
 int64_t st_elf_read(int32_t fd, struct st_elf *elf)
 {
     memset(elf, 0, sizeof *elf);
@@ -42,26 +66,21 @@ int64_t st_elf_read(int32_t fd, struct st_elf *elf)
     Elf64_Ehdr *h = &elf->header;
     int64_t n = ST_SYS(__NR_pread64, fd, h, sizeof *h, 0);
     if (n < 0) return n;
-    if (n != sizeof *h || memcmp(h->e_ident, ELFMAG, SELFMAG)) return -ST_ENOEXEC;
+    if (n != sizeof *h) return -ST_EIO;
+    if (memcmp(h->e_ident, ELFMAG, SELFMAG)) return -ST_ENOEXEC;
     if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != EM_X86_64) return -ST_ENOEXEC;
     if ((h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phentsize != sizeof(Elf64_Phdr)) return -ST_ENOEXEC;
-    if (!h->e_phnum || h->e_phnum > ST_ELF_HEADERS) return -ST_ENOEXEC;
-    int64_t size = (int64_t)(h->e_phnum * sizeof(Elf64_Phdr));
-    if (ST_SYS(__NR_pread64, fd, elf->programs, size, h->e_phoff) != size) return -ST_ENOEXEC;
+    if (!h->e_phnum || h->e_phnum * sizeof(Elf64_Phdr) > 0x10000) return -ST_ENOEXEC;
     for (uint32_t i = 0; i < h->e_phnum; i++) {
-        int64_t r = note_segment(elf, &elf->programs[i]);
-        if (r) return r;
+        const Elf64_Phdr *p = header_at(fd, elf, i);
+        if (!p) return -ST_ENOEXEC;
+        note_segment(elf, p);
     }
-    return elf->high ? 0 : -ST_ENOEXEC;
+    elf->size = file_size(fd);
+    return 0;
 }
 
-/* Whether its fixed addresses are those that the interposer lies at. */
-int st_elf_wants_ours(const struct st_elf *elf)
-{
-    return elf->header.e_type == ET_EXEC && elf->low < ST_REGION_HIGH && elf->high > ST_BLOB_BASE;
-}
-
-/* Address space for all of it, aligned as it asks. Returns the load bias or -errno. hint 0: wherever the kernel likes. */
+/* Free address space for all of it, aligned as it asks. Returns the load bias or -errno. hint 0: wherever the kernel likes. */
 int64_t st_elf_reserve(const struct st_elf *elf, uint64_t hint)
 {
     uint64_t size = elf->high - elf->low, spare = elf->align > PAGE ? elf->align : 0;
@@ -71,21 +90,25 @@ int64_t st_elf_reserve(const struct st_elf *elf, uint64_t hint)
     uint64_t start = ((uint64_t)at + elf->align - 1) & ~(elf->align - 1);
     if (start > (uint64_t)at) ST_SYS(__NR_munmap, at, start - (uint64_t)at);
     uint64_t end = (uint64_t)at + size + spare;
-    if (end > start + size) ST_SYS(__NR_munmap, start + size, end - start - size);
+    ST_SYS(__NR_munmap, start, end - start); /* nobody else is here to take it; between segments nothing is mapped */
     return (int64_t)(start - elf->low);
 }
 
-static int64_t map_segment(int32_t fd, const Elf64_Phdr *p, uint64_t base, int fixed)
+/* As the kernel: the first segment of a program with fixed addresses replaces nothing, all others lie where they belong. */
+static int64_t map_segment(int32_t fd, const struct st_elf *elf, const Elf64_Phdr *p, uint64_t base, uint64_t fixed)
 {
     uint64_t start = page_down(base + p->p_vaddr), file_end = base + p->p_vaddr + p->p_filesz, end = base + p->p_vaddr + p->p_memsz;
     uint64_t protection = (p->p_flags & PF_R ? 1u : 0u) | (p->p_flags & PF_W ? 2u : 0u) | (p->p_flags & PF_X ? 4u : 0u);
-    uint64_t flags = MAP_PRIVATE | (fixed ? MAP_FIXED_NOREPLACE : MAP_FIXED), mapped = start;
+    uint64_t flags = MAP_PRIVATE | fixed, mapped = start;
     if (p->p_filesz) {
         mapped = page_up(file_end);
         int64_t r = ST_SYS(__NR_mmap, start, file_end - start, protection, flags, fd, page_down(p->p_offset));
         if (r < 0) return r;
-        /* to the end of the page, as the kernel does: ld.so's first malloc relies on it */
-        if (end > file_end && (protection & 2)) memset((void *)file_end, 0, mapped - file_end);
+        if (end > file_end && (protection & 2) && (file_end & (PAGE - 1))) {
+            if (page_down(p->p_offset + p->p_filesz) >= page_up(elf->size)) return -ST_EFAULT; /* the file was cut off before it */
+            /* to the end of the page, as the kernel does: ld.so's first malloc relies on it */
+            memset((void *)file_end, 0, mapped - file_end);
+        }
     }
     if (page_up(end) <= mapped) return 0;
     int64_t r = ST_SYS(__NR_mmap, mapped, page_up(end) - mapped, protection, flags | MAP_ANONYMOUS, -1, 0);
@@ -106,16 +129,19 @@ static void note_image(struct st_image *image, const Elf64_Ehdr *h, const Elf64_
 }
 
 /* Maps the segments at `base` (for ET_DYN reserved before). 0 or -errno. */
-int64_t st_elf_map(int32_t fd, const struct st_elf *elf, uint64_t base, struct st_image *image)
+int64_t st_elf_map(int32_t fd, struct st_elf *elf, uint64_t base, struct st_image *image)
 {
+    uint64_t fixed = elf->header.e_type == ET_EXEC ? MAP_FIXED_NOREPLACE : MAP_FIXED;
     memset(image, 0, sizeof *image);
     image->base = base;
     image->entry = base + elf->header.e_entry;
     for (uint32_t i = 0; i < elf->header.e_phnum; i++) {
-        const Elf64_Phdr *p = &elf->programs[i];
+        const Elf64_Phdr *p = header_at(fd, elf, i);
+        if (!p) return -ST_EIO;
         if (p->p_type != PT_LOAD) continue;
-        int64_t r = map_segment(fd, p, base, elf->header.e_type == ET_EXEC);
+        int64_t r = map_segment(fd, elf, p, base, fixed);
         if (r < 0) return r;
+        fixed = MAP_FIXED;
         note_image(image, &elf->header, p);
     }
     image->end = page_up(image->end);

@@ -5,14 +5,18 @@
 
 #include "core.h"
 
-#define ST_ELF_HEADERS 64 /* program headers; the linkers make a dozen */
+#define ST_ELF_WINDOW 16 /* program headers read at once; the linkers make a dozen, the kernel takes a thousand */
 
 struct st_elf {
     Elf64_Ehdr header;
-    Elf64_Phdr programs[ST_ELF_HEADERS];
-    uint64_t low, high, align;                /* of the PT_LOADs, page-aligned, as the file has them */
-    uint64_t interpreter, interpreter_length; /* where the file names its interpreter; length 0: it has none */
-    int executable_stack;
+    Elf64_Phdr window[ST_ELF_WINDOW]; /* some of its program headers, from number window_first on */
+    uint32_t window_first, window_count;
+    uint64_t size;                            /* of the file */
+    uint64_t low, high, align;                /* of the PT_LOADs, page-aligned, as the file has them; high 0: none */
+    uint64_t interpreter, interpreter_length; /* where the file names its interpreter */
+    int has_interpreter, executable_stack;
+    int malformed;  /* exec accepts the file, but cannot map it */
+    int wants_ours; /* its fixed addresses are those that the interposer lies at */
 };
 
 /* Where an ELF came to lie. */
@@ -22,8 +26,7 @@ struct st_image {
 };
 
 int64_t st_elf_read(int32_t fd, struct st_elf *elf);
-int64_t st_elf_map(int32_t fd, const struct st_elf *elf, uint64_t base, struct st_image *image);
+int64_t st_elf_map(int32_t fd, struct st_elf *elf, uint64_t base, struct st_image *image);
 int64_t st_elf_reserve(const struct st_elf *elf, uint64_t hint);
-int st_elf_wants_ours(const struct st_elf *elf);
 
 #endif

@@ -44,3 +44,11 @@ int st_integrity(const struct st_call *call)
     default: return 0;
     }
 }
+
+/* Whether a refusal is worth no report: a program that tries descriptors it never opened, as many do before an exec, finds
+ * the run's closed. */
+int st_unnoticed(const struct st_call *call, int error)
+{
+    int makes_one = (call->sysno == __NR_dup2 || call->sysno == __NR_dup3) && st_kept(call->args[1]);
+    return error == ST_EBADF && !makes_one;
+}

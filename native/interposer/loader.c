@@ -4,6 +4,7 @@
 #include "image.h"
 
 #define PR_SET_NAME 15
+#define PR_GET_NAME 16
 #define PR_SET_MM 35
 #define PR_SET_MM_MAP 14
 #define ADDR_NO_RANDOMIZE 0x40000
@@ -17,7 +18,8 @@ struct mm_map { /* struct prctl_mm_map */
 };
 
 struct orders {
-    int64_t abi, fd, interpreter, sigsys_blocked;
+    int64_t abi, fd, interpreter, signals;
+    st_mask mask;
     const uint8_t *exe;
 };
 
@@ -58,6 +60,24 @@ static _Noreturn void fail_version(const char *what, int64_t theirs)
     say((const char *)digits);
     st_put_number(digits, ST_ABI);
     fail_with(" and the loader of version ", digits);
+}
+
+/* Exec took the file, but it cannot be mapped: a plain exec ends in this signal too. */
+static _Noreturn void die(const char *what)
+{
+    const struct st_sigaction none = {0};
+    const st_mask open = ST_BIT(ST_SIGSEGV);
+    struct st_call *call = &st_block_at(0)->call;
+    call->tid = st_state.main_tid;
+    call->sysno = __NR_execve;
+    call->path_length[0] = (int32_t)length_of(st_state.exe);
+    call->path_length[1] = -1;
+    memcpy(call->path[0], st_state.exe, (uint64_t)call->path_length[0] + 1);
+    st_note(call, (const uint8_t *)what, length_of((const uint8_t *)what));
+    ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
+    ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
+    ST_SYS(__NR_tkill, st_state.main_tid, ST_SIGSEGV);
+    for (;;) ST_SYS(__NR_exit_group, 126);
 }
 
 static int64_t number(const uint8_t **at)
@@ -138,6 +158,15 @@ static void set_auxv(struct stack *stack, const struct st_elf *elf, const struct
     }
 }
 
+/* All of the stack: the kernel's own name of the program is the last thing on it. */
+static void make_executable(const struct stack *stack)
+{
+    uint64_t low = (uint64_t)stack->sp & ~4095ull, high = low + 4096;
+    for (const uint64_t *at = stack->auxv; at[0]; at += 2)
+        if (at[0] == AT_EXECFN) high = (at[1] + 4095) & ~4095ull;
+    ST_SYS(__NR_mprotect, low, high - low, 7 | 0x01000000 /* PROT_GROWSDOWN */);
+}
+
 static int randomized(void)
 {
     int64_t persona = ST_SYS(__NR_personality, 0xffffffff);
@@ -146,7 +175,7 @@ static int randomized(void)
 
 /* What /proc/PID shows, and where brk begins. Kernels without CONFIG_CHECKPOINT_RESTORE refuse: brk then lies behind the
  * blob, and /proc shows the loader's words. */
-static void describe(const struct stack *stack, const struct st_image *program)
+static void describe(const struct stack *stack, const struct st_image *program, uint64_t brk_base)
 {
     const uint64_t *argv = stack->sp + 1, *envp = argv + stack->sp[0] + 1;
     uint64_t random = 0, count = 0;
@@ -155,7 +184,7 @@ static void describe(const struct stack *stack, const struct st_image *program)
     uint64_t env_start = count ? envp[0] : arg_end,
              env_end = count ? envp[count - 1] + length_of((const uint8_t *)envp[count - 1]) + 1 : arg_end;
     if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1 /* NONBLOCK */);
-    uint64_t brk = program->end + (random & 0x1fff) * 4096;
+    uint64_t brk = brk_base + (random & 0x1fff) * 4096;
     struct mm_map map = {program->code_low,     program->code_high, program->data_low, program->data_high, brk,     brk,
                          (uint64_t)stack->sp,   arg_start,          arg_end,           env_start,          env_end, stack->auxv,
                          stack->auxv_words * 8, (uint32_t)-1};
@@ -181,22 +210,49 @@ static uint64_t pie_hint(const struct st_elf *elf)
 
 static void map_file(int32_t fd, struct st_elf *elf, struct st_image *image, int program)
 {
-    if (st_elf_read(fd, elf) < 0) fail("its file has changed");
+    if (st_elf_read(fd, elf) < 0) die("a program changed while it was started");
+    if (!elf->high || elf->malformed) die("a program's file makes no sense and cannot be mapped");
     int64_t base = 0;
     if (elf->header.e_type == ET_DYN) {
         base = program ? st_elf_reserve(elf, pie_hint(elf)) : -1;
         if (base < 0) base = st_elf_reserve(elf, 0);
-        if (base < 0) fail("no address space for it");
+        if (base < 0) die("there is no address space for a program");
     }
-    if (st_elf_map(fd, elf, (uint64_t)base, image) < 0) fail("it cannot be mapped");
+    if (st_elf_map(fd, elf, (uint64_t)base, image) < 0) die("a program cannot be mapped");
     ST_SYS(__NR_close, fd);
 }
 
-static void set_name(const uint8_t *path)
+static const uint8_t *last_part(const uint8_t *path)
 {
     const uint8_t *name = path;
     for (const uint8_t *at = path; *at; at++)
         if (*at == '/') name = at + 1;
+    return name;
+}
+
+static int begins(const uint8_t *text, const char *word)
+{
+    for (; *word; word++, text++)
+        if (*text != (uint8_t)*word) return 0;
+    return 1;
+}
+
+/* The thread's name. A program that was given by descriptor alone is named after its file since 6.14: as the kernel has
+ * just named us, who are executed in that way, and not after the descriptor. */
+static void set_name(const uint8_t *path, const uint8_t *file)
+{
+    static const uint8_t deleted[] = " (deleted)";
+    uint8_t name[16] = {0}, ours[16] = {0};
+    const uint8_t *from = last_part(path);
+    uint32_t length = length_of(from);
+    ST_SYS(__NR_prctl, PR_GET_NAME, ours, 0, 0, 0);
+    if (begins(path, "/dev/fd/") && from == path + 8 && ours[0] != '1') {
+        from = last_part(file);
+        length = length_of(from);
+        uint32_t cut = sizeof deleted - 1;
+        if (length > cut && !memcmp(from + length - cut, deleted, cut)) length -= cut;
+    }
+    memcpy(name, from, length < sizeof name ? length : sizeof name - 1);
     ST_SYS(__NR_prctl, PR_SET_NAME, name, 0, 0, 0);
 }
 
@@ -205,21 +261,24 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     struct st_elf elf, other;
     struct st_image program, interpreter = {0};
     uint64_t name = stack->sp[2];
-    st_block_at(0)->sigsys_blocked = orders->sigsys_blocked != 0;
+    st_signals_kept(st_block_at(0), (uint32_t)orders->signals);
     uint32_t length = length_of(orders->exe);
     if (length < sizeof st_state.exe) memcpy(st_state.exe, orders->exe, length + 1);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0);
     if (orders->interpreter >= 0) map_file((int32_t)orders->interpreter, &other, &interpreter, 0);
-    if (elf.executable_stack) ST_SYS(__NR_mprotect, (uint64_t)stack->sp & ~4095ull, 4096, 7 | 0x01000000 /* PROT_GROWSDOWN */);
+    if (elf.executable_stack) make_executable(stack);
     drop_orders(stack);
     set_auxv(stack, &elf, &program, interpreter.base, name);
-    describe(stack, &program);
+    /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
+    int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
+    describe(stack, &program, in_the_way ? PIE_BASE : program.end);
     if (bundle && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, bundle);
-    set_name((const uint8_t *)name);
+    set_name((const uint8_t *)name, orders->exe);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
     st_seal();
     if (st_state.ring->armed == 1) st_state.ring->armed = 2;
+    ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &orders->mask, 0, 8); /* what has come since the exec arrives now */
     st_jump((uint64_t)stack->sp, orders->interpreter >= 0 ? interpreter.entry : program.entry);
 }
 
@@ -232,21 +291,17 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     arm(1, (int32_t)number(&at));
     uint64_t out[6], *argv = stack->sp + 1;
     struct st_block *block = st_block_at(0);
+    const st_mask all = ST_ALL_BLOCKED;
+    ST_SYS(__NR_rt_sigprocmask, 0, 0, &block->exec_mask, 8);
     block->call.sysno = __NR_execve;
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
-    int64_t r =
-        st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    int64_t r = st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (const uint8_t *)argv[1], (uint64_t)(argv + 2),
+                                (uint64_t)(argv + stack->sp[0] + 1), 0, out);
+    if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
     st_state.ring->start_error = (int32_t)-r;
     for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
-}
-
-static int begins(const uint8_t *text, const char *word)
-{
-    for (; *word; word++, text++)
-        if (*text != (uint8_t)*word) return 0;
-    return 1;
 }
 
 _Noreturn void st_load(uint64_t *sp)
@@ -261,7 +316,9 @@ _Noreturn void st_load(uint64_t *sp)
     orders.abi = number(&at);
     orders.fd = number(&at);
     orders.interpreter = number(&at);
-    orders.sigsys_blocked = number(&at);
+    orders.signals = number(&at);
+    orders.mask = (st_mask)number(&at) << 32;
+    orders.mask |= (st_mask)number(&at);
     orders.exe = at;
     if (orders.abi != ST_ABI) fail_version("parent", orders.abi);
     arm(0, -1);

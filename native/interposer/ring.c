@@ -83,19 +83,40 @@ void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result
     __atomic_store_n(&record->commit, number + 1, __ATOMIC_RELEASE);
 }
 
-/* The first use of a path or an address is reported, later ones are not: a table of hashes remembers. */
-void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length)
+static uint64_t hash_more(uint64_t hash, const void *bytes, uint32_t length)
 {
-    struct st_ring_header *ring = st_state.ring;
-    if (!ring) return;
-    uint64_t hash = 0xcbf29ce484222325ull ^ call->grants[0];
-    for (uint32_t i = 0; i < length; i++) hash = (hash ^ ((const uint8_t *)key)[i]) * 0x100000001b3ull;
+    for (uint32_t i = 0; i < length; i++) hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3ull;
+    return hash;
+}
+
+/* Whether nobody in the run has said this yet: a table of hashes remembers. Where it is full, it is taken for said. */
+static int first_time(struct st_ring_header *ring, uint64_t hash)
+{
     hash |= 1;
     for (uint32_t probe = 0; probe < 8; probe++) {
         uint64_t *slot = &ring->seen[((hash >> 20) + probe) % 2048], held = 0;
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED) == hash) return;
-        if (__atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) break;
-        if (held == hash || probe == 7) return;
+        if (__atomic_load_n(slot, __ATOMIC_RELAXED) == hash) return 0;
+        if (__atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return 1;
+        if (held == hash) return 0;
     }
+    return 0;
+}
+
+#define HASH_START 0xcbf29ce484222325ull
+
+/* The first use of a path or an address is reported, later ones are not. */
+void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length)
+{
+    struct st_ring_header *ring = st_state.ring;
+    if (!ring || !first_time(ring, hash_more(HASH_START ^ call->grants[0], key, length))) return;
     st_report(call, ST_RECORD_USE, row, (int64_t)call->grants[0], NULL, 0);
+}
+
+/* A sentence of our own about a call's path, once for each path. */
+void st_note(struct st_call *call, const uint8_t *text, uint32_t length)
+{
+    struct st_ring_header *ring = st_state.ring;
+    uint32_t path_length = call->path_length[0] > 0 ? (uint32_t)call->path_length[0] : 0;
+    if (!ring || !first_time(ring, hash_more(hash_more(HASH_START, text, length), call->path[0], path_length))) return;
+    st_report(call, ST_RECORD_NOTE, 0, 0, text, length);
 }

@@ -63,6 +63,29 @@ void st_signals_arm(void)
     }
 }
 
+/* What the kernel cannot hand down over an exec, because these three signals are ours: passed on by word. */
+uint32_t st_signals_keep(const struct st_block *block)
+{
+    const struct st_sigaction *actions = block->sighand->actions;
+    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0) |
+           (actions[ST_SIGSYS].handler == ST_SIG_IGN ? ST_KEEP_SIGSYS_IGNORED : 0) |
+           (actions[ST_SIGSEGV].handler == ST_SIG_IGN ? ST_KEEP_SIGSEGV_IGNORED : 0) |
+           (actions[ST_SIGBUS].handler == ST_SIG_IGN ? ST_KEEP_SIGBUS_IGNORED : 0);
+}
+
+void st_signals_kept(struct st_block *block, uint32_t kept)
+{
+    struct st_sigaction *actions = block->sighand->actions;
+    if (kept & ST_KEEP_SIGSYS_BLOCKED) block->sigsys_blocked = 1;
+    if (kept & ST_KEEP_SIGSYS_PENDING) {
+        block->sigsys_pending = 1;
+        block->sigsys_info = (struct st_siginfo){.signal = ST_SIGSYS};
+    }
+    if (kept & ST_KEEP_SIGSYS_IGNORED) actions[ST_SIGSYS].handler = ST_SIG_IGN;
+    if (kept & ST_KEEP_SIGSEGV_IGNORED) actions[ST_SIGSEGV].handler = ST_SIG_IGN;
+    if (kept & ST_KEEP_SIGBUS_IGNORED) actions[ST_SIGBUS].handler = ST_SIG_IGN;
+}
+
 /* ---- delivery ------------------------------------------------------------------------------------ */
 
 static void show_args(struct st_regs *regs, const struct st_record *record)
@@ -113,12 +136,13 @@ static uint64_t fpstate_size(const struct st_context *uc)
     return software[0] == 0x46505853 ? software[1] : 512;
 }
 
-/* The frame on another stack, as the kernel would have laid it there. */
-static struct st_frame *move_frame(struct st_frame *frame, uint64_t top)
+/* The frame on another stack, as the kernel would have laid it there. NULL: it does not fit above `low`. */
+static struct st_frame *move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
 {
-    uint64_t fp = frame->context.regs.fpstate;
+    uint64_t fp = frame->context.regs.fpstate, size = fp ? fpstate_size(&frame->context) : 0;
+    if (top - low < size + sizeof *frame + 64 + 24) return NULL;
     if (fp) {
-        uint64_t size = fpstate_size(&frame->context), to = (top - size) & ~63ull;
+        uint64_t to = (top - size) & ~63ull;
         memcpy((void *)to, (const void *)fp, size);
         top = to;
     }
@@ -133,8 +157,20 @@ static struct st_frame *choose_stack(struct st_block *block, struct st_frame *fr
     const struct st_stack *own = &block->stack_virtual;
     uint64_t sp = frame->context.regs.rsp;
     int ours = (uint64_t)frame >= (uint64_t)block->stack && (uint64_t)frame < (uint64_t)block->stack + ST_BLOCK_STACK;
-    if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp)) return move_frame(frame, own->sp + own->size);
-    return ours ? move_frame(frame, sp - 128) : frame;
+    if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp))
+        return move_frame(frame, own->sp + own->size, own->sp);
+    return ours ? move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
+}
+
+/* A handler without room for its frame: the kernel makes it a SIGSEGV, the last one if that cannot be handled either. */
+static void no_room(struct st_block *block, int32_t signal, struct st_context *uc)
+{
+    static const struct st_sigaction none;
+    uint64_t handler = block->sighand->actions[ST_SIGSEGV].handler;
+    if (signal == ST_SIGSEGV || handler <= ST_SIG_IGN || (uc->mask & ST_BIT(ST_SIGSEGV)))
+        ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
+    uc->mask &= ~ST_BIT(ST_SIGSEGV);
+    ST_SYS(__NR_tkill, block->tid, ST_SIGSEGV);
 }
 
 /* The default action, which the kernel would have taken had we not been asked: its handler is removed and the signal
@@ -158,9 +194,10 @@ static int fixed_up(int32_t signal, struct st_frame *frame)
 /* A signal sent while our handler had to keep SIGSEGV open: it waits until the handler is done. */
 static int postponed(int32_t signal, struct st_frame *frame)
 {
-    uint64_t rip = frame->context.regs.rip;
+    uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
     if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
     return 1;
@@ -189,6 +226,10 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
         block->sigsys_info = frame->info;
         return 0;
     }
+    if (block->traceme && frame->info.code > 0) { /* a fault that its tracer waits for: it comes again */
+        st_trace_me(block);
+        return 0;
+    }
     show_site(block, uc);
     struct st_sigaction action = take_action(block, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
@@ -198,6 +239,10 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     }
     frame->return_address = (uint64_t)st_restorer;
     frame = choose_stack(block, frame, action.flags);
+    if (!frame) {
+        no_room(block, signal, uc);
+        return 0;
+    }
     uc = &frame->context;
     uint64_t blocked = uc->mask | action.mask | ((action.flags & ST_SA_NODEFER) ? 0 : ST_BIT(signal));
     if (block->sigsys_blocked) uc->mask |= ST_BIT(ST_SIGSYS);
@@ -392,6 +437,11 @@ int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *ca
     case __NR_close_range:
         if (!(st_state.plan->flags & ST_PLAN_HOSTS)) return 0;
         uc->regs.rax = (uint64_t)close_range(args);
+        return 1;
+    case __NR_ptrace:
+        if ((int32_t)args[0] != 0 /* PTRACE_TRACEME */) return 0;
+        block->traceme = 1;
+        uc->regs.rax = 0;
         return 1;
     case __NR_fork:
     case __NR_vfork:

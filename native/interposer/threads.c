@@ -43,7 +43,9 @@ static struct st_block *block_again(void)
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
         if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
         if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
-        if (__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return block;
+        if (!__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        st_exec_release(block, (st_records[index].cloning.flags & ST_CLONE_FILES) != 0); /* of a child that is a program now */
+        return block;
     }
     return NULL;
 }
@@ -143,7 +145,7 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     record->parent_pending = 1;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
-    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+    uc->mask = ST_ALL_BLOCKED;
 }
 
 /* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. */
@@ -163,7 +165,7 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
     record->mask = uc->mask;
     record->delay_exit_us = record->signal = 0;
     st_pass_hooked(block, uc, call->args);
-    uc->mask = ~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS);
+    uc->mask = ST_ALL_BLOCKED;
 }
 
 static void back_to(struct st_context *uc, const uint64_t args[6], uint64_t site, uint64_t result)
@@ -208,6 +210,7 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
     block->tid = saved->tid;
+    block->traceme = 0;
     return 1;
 }
 
@@ -215,12 +218,14 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
 static void fork_child(struct st_block *block)
 {
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->traceme = 0;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
     block->sighand->lock = 0;
     for (uint32_t i = 0; i <= st_state.blocks; i++)
         if (i != block->index && st_records[i].published) {
             st_records[i].parent_pending = 0;
+            st_exec_release(st_block_at(i), 0);
             st_block_free(st_block_at(i));
         }
     memset(st_state.process_counters, 0, sizeof st_state.process_counters);
@@ -246,6 +251,7 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
+    if (!result && !(record->clone_flags & ST_CLONE_FILES)) st_exec_forget(block);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
@@ -265,13 +271,19 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         if ((int64_t)cloning.result < 0 && (int64_t)cloning.result > -4096) st_block_free(st_block_at(index));
         return;
     }
-    int parent = vfork_parent(block, record); /* its record says fork again, not what the child did last */
-    if (parent || is_fork(record->sysno)) {
-        st_exec_release(block, 0); /* a vfork child's, whose exec went well: its descriptors were its own */
+    if (vfork_parent(block, record)) { /* what is left is its child's, whose exec went well: so are the descriptors */
+        st_exec_release(block, (record->clone_flags & ST_CLONE_FILES) != 0);
         fork_post(block, uc, record);
         return;
     }
-    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) st_exec_release(block, 1);
+    if (is_fork(record->sysno)) {
+        fork_post(block, uc, record);
+        return;
+    }
+    if (record->sysno == __NR_execve || record->sysno == __NR_execveat) {
+        st_exec_release(block, 1);
+        uc->mask = record->mask;
+    }
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) {
         int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};

@@ -60,6 +60,7 @@ def trapped(table: Table, *, hosts: bool) -> list[tuple[int, tuple[Condition, ..
             add(name)
         for name in _ON_KEPT:
             add(name, _KEPT)
+        add("ptrace", Condition(0, 4, "eq", 0))  # PTRACE_TRACEME: made when the loader's child is there to be seen
         for name in ("dup2", "dup3"):
             add(name, replace(_KEPT, arg=1))
     return found
