@@ -185,7 +185,7 @@ static void arm(const struct st_bundle *bundle, int copy)
     if (!hosts || !python) close(copy);
     int ruleset = ruleset_of(bundle);
     limit(bundle);
-    r = st_arm_interposer(plan, reports, ruleset, python != 0);
+    r = st_arm_interposer(plan, reports, ruleset, 0);
     if (r < 0) failed("arming the interposer", -r);
 }
 
@@ -200,21 +200,24 @@ __attribute__((constructor)) static void begin(int argc, char **argv, char **env
 {
     (void)argc;
     (void)argv;
+    int python, embedded = 0;
     const char *policy = st_variable(envp, "SELFTRACE_POLICY");
     const struct st_bundle *bundle = (const struct st_bundle *)ST_BUNDLE_ADDRESS;
     if (is_armed()) {
         if (policy && *policy) st_refuse("a policy holds here already", "a second one cannot be put on top of it; join them with extends");
         if (st_adopt() < 0) st_refuse("the interposer's addresses are taken", "by something that is not selftrace's");
         if (!(((const struct st_plan *)ST_PLAN_ADDRESS)->flags & ST_PLAN_PYTHON)) return;
-        st_expect_python(bundle);
-        st_blob_mapped()->attach(st_hook, st_python_stack);
+        python = 1;
+        embedded = st_expect_python(bundle);
     } else {
         int copy;
         if (!policy || !*policy)
             st_refuse("LD_PRELOAD is set, but SELFTRACE_POLICY is not", "use env $(selftrace preload --policy P) PROGRAM");
         bundle = read_policy(policy, &copy);
-        if (bundle->flags & ST_BUNDLE_PYTHON) st_expect_python(bundle);
+        python = bundle->flags & ST_BUNDLE_PYTHON;
+        if (python) embedded = st_expect_python(bundle);
         arm(bundle, copy);
     }
+    if (python) st_blob_mapped()->attach(st_hook, st_python_stack, embedded);
     st_hide(envp, st_bundle_text(bundle, bundle->shim));
 }

@@ -250,8 +250,9 @@ struct st_blob {
     void (*report)(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
     void (*own)(int32_t on); /* this thread's calls are a handler's from now on, or no longer */
     uint64_t gate_call;      /* address of a `syscall; ret` in the gate */
-    /* A hook for a process that the loader armed without one; as in st_arm. */
-    void (*attach)(void (*hook)(struct st_call *call), uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign));
+    /* A hook for a process that is armed without one; as in st_arm. embedded: its Python is ours, the program has none. */
+    void (*attach)(void (*hook)(struct st_call *call), uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign),
+                   int32_t embedded);
 };
 /* cffi: end */
 #endif

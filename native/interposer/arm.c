@@ -11,9 +11,10 @@ static int64_t gate(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int6
     return st_sys(nr, a, b, c, d, e, f);
 }
 
-static void attach(void (*hook)(struct st_call *), uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *))
+static void attach(void (*hook)(struct st_call *), uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *), int32_t embedded)
 {
     st_state.stack = stack;
+    st_state.embedded = embedded != 0;
     __atomic_store_n(&st_state.hook, hook, __ATOMIC_RELEASE);
 }
 

@@ -208,6 +208,7 @@ struct st_tramp {
     struct st_regs regs;
     struct st_block *block;
     struct st_call *call;
+    st_mask mask; /* the program's */
 };
 _Static_assert(offsetof(struct st_tramp, regs) == ST_TRAMP_REGS, "");
 _Static_assert(offsetof(struct st_tramp, regs.rip) == ST_TRAMP_RIP && offsetof(struct st_tramp, regs.rdi) == ST_TRAMP_RDI, "");
@@ -221,8 +222,8 @@ struct st_state {
     uint64_t process_counters[ST_COUNTERS];
     struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
-    uint32_t blocks; /* blocks ever made, but number 0 */
-    uint32_t armed;
+    uint32_t blocks;          /* blocks ever made, but number 0 */
+    uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
     uint64_t slow_calls;      /* executed the slower way: no stub left */
     uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
 };

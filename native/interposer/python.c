@@ -16,6 +16,16 @@ static void call_move(struct st_call *to, const struct st_call *from)
     if (from->address_length > 0 && to->message[0] == (uint64_t)from->address) to->message[0] = (uint64_t)to->address;
 }
 
+/* The signals that the program handles: its handlers may never come back (siglongjmp), and would leave Python half done and
+ * the thread unasked for ever. Those without a handler may end the process at any time. */
+static st_mask handled(const struct st_block *block)
+{
+    st_mask found = 0;
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++)
+        if (block->sighand->actions[signal].handler > ST_SIG_IGN) found |= ST_BIT(signal);
+    return found & ~(ST_SYNCHRONOUS | ST_BIT(ST_SIGSYS) | ST_BIT(ST_SIGILL) | ST_BIT(ST_SIGTRAP) | ST_BIT(ST_SIGFPE));
+}
+
 /* Leads the thread to the trampoline. Where the stack has no room the call is refused: an error in a handler denies. */
 void st_python_enter(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
@@ -37,6 +47,8 @@ void st_python_enter(struct st_block *block, struct st_context *uc, struct st_ca
     tramp->regs = uc->regs;
     tramp->block = block;
     tramp->call = moved;
+    tramp->mask = uc->mask;
+    if (st_state.embedded) uc->mask |= handled(block);
     uc->regs.rsp = (uint64_t)tramp;
     uc->regs.rdi = (uint64_t)tramp;
     uc->regs.rip = (uint64_t)st_python_tramp;
@@ -81,22 +93,28 @@ void st_own(int32_t on)
     block->python += on ? 1 : -1;
 }
 
-static int64_t ask(struct st_call *call)
+/* Asks one handler after the other. Returns whether the call is to be made; its result is in it otherwise. */
+static int ask(struct st_call *call)
 {
     for (;;) {
         st_state.hook(call);
-        if (call->decided) return call->result;
+        if (call->decided) return 0;
         enum st_verdict verdict = (enum st_verdict)st_next(call);
-        if (verdict == ST_VERDICT_PASS) return st_execute(call);
-        if (verdict == ST_VERDICT_RESULT) return call->result;
+        if (verdict == ST_VERDICT_PASS) return 1;
+        if (verdict == ST_VERDICT_RESULT) return 0;
         if (verdict == ST_VERDICT_KILL) ST_SYS(__NR_kill, st_state.pid, ST_SIGKILL);
     }
 }
 
+/* The call itself is made with the program's mask, and when nothing of this is under way any more: a signal handler that
+ * interrupts it may stay away. */
 void st_python_entry(struct st_tramp *tramp)
 {
     struct st_block *block = tramp->block;
+    struct st_call *call = tramp->call;
     block->python++;
-    tramp->regs.rax = (uint64_t)ask(tramp->call);
+    int pass = ask(call);
     block->python--;
+    if (st_state.embedded) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &tramp->mask, 0, 8);
+    tramp->regs.rax = (uint64_t)(pass ? st_execute(call) : call->result);
 }

@@ -8,7 +8,6 @@
 
 #include "module.h"
 
-int st_embedded;
 static __thread PyGILState_STATE fork_gil;
 static __thread int fork_held;
 
@@ -138,7 +137,6 @@ const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint3
     keep_to(keys, count);
     PyStatus status = start(bundle);
     if (PyStatus_Exception(status)) return status.err_msg ? status.err_msg : "Python did not start";
-    st_embedded = 1;
     const char *failed = load(bundle);
     PyEval_SaveThread();
     return failed;

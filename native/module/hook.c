@@ -40,7 +40,6 @@ static __thread struct request *serving;
 /* Defined by cffi: the Python side (selftrace/tracee/hook.py). */
 void st_python_handler(struct st_call *call);
 static void run(struct st_call *call);
-static int64_t execute(struct st_call *call);
 
 static uint32_t load(uint32_t *word)
 {
@@ -176,7 +175,7 @@ static void ask_helper(struct st_call *call)
         uint32_t state = load(&request->state);
         if (state == DONE) break;
         if (state == EXECUTE) {
-            request->result = execute(call);
+            request->result = st_blob_mapped()->execute(call);
             set(&request->state, EXECUTED);
         } else if (wait_while(&request->state, state, state == WAITING ? deadline - now_ns() > 0 ? deadline - now_ns() : 0 : -1) < 0 &&
                    change(&request->state, WAITING, ABANDONED)) {
@@ -223,24 +222,6 @@ static void run(struct st_call *call)
     if (call->decided == ST_INTERRUPTED) PyErr_SetInterrupt(); /* only now: it is the program's to handle */
 }
 
-/* The program's mask while an embedded Python works: a signal handler of the program's that never comes back (siglongjmp)
- * would take the GIL with it. Through the gate, which knows no virtual masks. */
-static __thread sigset_t program_mask;
-
-static void set_mask(const sigset_t *mask, sigset_t *old)
-{
-    st_blob_mapped()->gate(SYS_rt_sigprocmask, SIG_SETMASK, (int64_t)mask, (int64_t)old, 8, 0, 0);
-}
-
-static void block_signals(sigset_t *old)
-{
-    static const int faults[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
-    sigset_t all;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
-    set_mask(&all, old);
-}
-
 static void ask(struct st_call *call)
 {
     if (PyGILState_Check()) {
@@ -254,25 +235,12 @@ static void ask(struct st_call *call)
     }
 }
 
-/* The call itself, interruptible as the program's own. */
-static int64_t execute(struct st_call *call)
-{
-    if (!st_embedded) return st_blob_mapped()->execute(call);
-    sigset_t blocked;
-    set_mask(&program_mask, &blocked);
-    int64_t result = st_blob_mapped()->execute(call);
-    set_mask(&blocked, &program_mask);
-    return result;
-}
-
 void st_hook(struct st_call *call)
 {
     int saved = errno;
     call->decided = 0;
     if (finalizing()) return; /* the native rules decide alone */
-    if (st_embedded) block_signals(&program_mask);
     ask(call);
-    if (st_embedded) set_mask(&program_mask, NULL);
     errno = saved;
 }
 
@@ -284,7 +252,7 @@ int64_t st_proceed_next(struct st_call *call)
 int64_t st_proceed_execute(struct st_call *call)
 {
     struct request *request = serving;
-    if (!request) return execute(call);
+    if (!request) return st_blob_mapped()->execute(call);
     set(&request->state, EXECUTE);
     while (load(&request->state) == EXECUTE) wait_while(&request->state, EXECUTE, -1);
     return request->result;

@@ -40,7 +40,6 @@ const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint3
 const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
 void st_embed_fork(int step); /* around a fork of the program's: 0 before it, 1 in the parent, 2 in the child */
 void st_forget_helpers(void);
-extern int st_embedded; /* the Python here is ours, the program has none */
 void st_allocator_install(void);
 void st_allocator_hold(void);
 void st_allocator_release(void);

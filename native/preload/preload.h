@@ -8,7 +8,7 @@ _Noreturn void st_refuse(const char *what, const char *why);
 /* The environment without what brought us here. */
 const char *st_variable(char **envp, const char *name);
 void st_hide(char **envp, const char *shim);
-/* Whether handlers can be run here; refuses otherwise. Before the interposer asks the first one. */
-void st_expect_python(const struct st_bundle *bundle);
+/* Makes ready for handlers, or refuses. Returns whether they need a Python of ours: the program is none. */
+int st_expect_python(const struct st_bundle *bundle);
 
 #endif

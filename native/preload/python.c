@@ -85,16 +85,6 @@ static void bring_python(void)
     done();
 }
 
-/* A signal handler of the program's that never comes back would leave half a Python behind. */
-static void start(void)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    bring_python();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 /* Returns whether it is ready. */
 static int wait_for_start(void)
 {
@@ -167,7 +157,7 @@ void st_hook(struct st_call *call)
     if (initialized) {
         ask_program(call);
     } else {
-        if (first()) start();
+        if (first()) bring_python();
         if (wait_for_start())
             handlers(call);
         else
@@ -176,7 +166,7 @@ void st_hook(struct st_call *call)
     errno = saved;
 }
 
-void st_expect_python(const struct st_bundle *found)
+int st_expect_python(const struct st_bundle *found)
 {
     bundle = found;
     initialized = (int (*)(void))dlsym(RTLD_DEFAULT, "Py_IsInitialized");
@@ -187,4 +177,5 @@ void st_expect_python(const struct st_bundle *found)
         if (pthread_key_create(&keys[i], NULL) || keys[i] >= 32) /* those in reach without memory of either C library */
             st_refuse("Python cannot be put into this program", "it has no thread-specific keys left");
     pthread_atfork(before_fork, parent_after_fork, child_after_fork);
+    return !initialized;
 }

@@ -108,6 +108,48 @@ int main(int argc, char **argv)
     return 0;
 }
 """
+SIGNALS = r"""
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <unistd.h>
+static sigjmp_buf back;
+static volatile long signals;
+static char *path;
+static int wrong(void)
+{
+    char bytes[100] = {0};
+    int fd = open(path, O_RDONLY), r = read(fd, bytes, 99) < 0 || strcmp(bytes, "from the handler\n");
+    close(fd);
+    return r;
+}
+static void handler(int signal)
+{
+    if (wrong()) _exit(4);
+    if (++signals % 7 == 0) siglongjmp(back, 1);
+}
+int main(int argc, char **argv)
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    struct itimerval every = {{0, 500}, {0, 500}};
+    path = argv[1];
+    if (wrong()) return 5;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+    sigsetjmp(back, 1);
+    while (signals < 500) {
+        int fd = open(path, O_RDONLY);
+        char bytes[100] = {0};
+        if (fd < 0 || (read(fd, bytes, 99) > 0 && strcmp(bytes, "from the handler\n"))) return 3;
+        if (fd > 900) for (fd = 3; fd < 900; fd++) close(fd);
+        close(fd);
+    }
+    return 0;
+}
+"""
 embeddable = pytest.mark.skipif(bundle.shared_library() is None, reason=f"{sys.executable} has no shared libpython")
 
 
@@ -264,6 +306,12 @@ def test_below_forks_and_execs(place: Place) -> None:
 @embeddable
 def test_threads_that_fork(place: Place) -> None:
     assert run([place.compile(THREADS, "-pthread"), str(place.given)], place.handlers()).returncode == 0
+
+
+@embeddable
+def test_signal_handlers_that_never_come_back(place: Place) -> None:
+    """Whatever they interrupt, the thread's next calls are asked about again."""
+    assert run([place.compile(SIGNALS), str(place.given)], place.handlers()).returncode == 0
 
 
 @embeddable
