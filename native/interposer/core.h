@@ -165,7 +165,7 @@ struct st_vfork {
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
-    uint32_t by_vfork_child, pad;
+    int32_t pid; /* in whose table the descriptors are: a vfork child has one of its own */
 };
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */

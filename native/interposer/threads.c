@@ -42,6 +42,7 @@ static struct st_block *block_again(void)
         struct st_block *block = st_block_at(index);
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
         if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
+        if (used == 1 && block->vforks) continue; /* the tid is a vfork child's, the thread waits for it */
         if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
         if (!__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
         st_exec_release(block, (st_records[index].cloning.flags & ST_CLONE_FILES) != 0); /* of a child that is a program now */
@@ -222,6 +223,11 @@ static void fork_child(struct st_block *block)
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
     block->sighand->lock = 0;
+    if (block->vforks) { /* forked by a vfork child: nobody waits here any more */
+        st_state.sighand = *block->sighand;
+        block->sighand = &st_state.sighand;
+        block->vforks = 0;
+    }
     for (uint32_t i = 0; i <= st_state.blocks; i++)
         if (i != block->index && st_records[i].published) {
             st_records[i].parent_pending = 0;
