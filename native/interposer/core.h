@@ -282,6 +282,7 @@ int memcmp(const void *a, const void *b, size_t size);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);
+int64_t st_block_open(struct st_block *block, uint32_t index);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);

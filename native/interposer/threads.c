@@ -13,10 +13,15 @@ static struct st_stack kernel_stack(struct st_block *block)
     return (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
 }
 
-static int block_open(struct st_block *block, uint32_t index)
+#define PRIVATE_MEMORY 0x4022 /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE */
+#define MAP_FIXED_NOREPLACE 0x100000
+
+/* Memory for a block, when it is needed: all of them at once would be half a GiB of a program's RLIMIT_AS. The page below
+ * stays free, to stop what runs over. */
+int64_t st_block_open(struct st_block *block, uint32_t index)
 {
-    int64_t r = ST_SYS(__NR_mprotect, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */);
-    if (r < 0) return (int)r;
+    int64_t r = ST_SYS(__NR_mmap, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */, PRIVATE_MEMORY | MAP_FIXED_NOREPLACE, -1, 0);
+    if (r < 0) return r;
     block->index = index;
     return 0;
 }
@@ -61,7 +66,7 @@ struct st_block *st_block_new(void)
             return NULL;
         }
         block = st_block_at(index);
-        if (block_open(block, index) < 0) return NULL;
+        if (st_block_open(block, index) < 0) return NULL;
     }
     block_reset(block);
     __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
