@@ -64,7 +64,8 @@ static int64_t take_sigsys(void)
 /* Text and read-only data cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
 void st_seal(void)
 {
-    ST_SYS(462 /* mseal */, ST_BLOB_BASE, 0x10000, 0);
+    uint64_t text = ((uint64_t)st_text_end - ST_BLOB_BASE + 4095) & ~4095ull; /* no hole may be in a sealed range */
+    ST_SYS(462 /* mseal */, ST_BLOB_BASE, text, 0);
     ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
 }
 
@@ -115,7 +116,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     if (r < 0) return r;
     st_state.armed = 1;
     if (!first) return 0;
-    if (!(plan->flags & ST_PLAN_HOSTS)) st_seal();
+    st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {
         st_state.ring->tasks = 1;

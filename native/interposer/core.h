@@ -230,7 +230,7 @@ struct st_state {
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
