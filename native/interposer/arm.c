@@ -35,23 +35,11 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .attach = attach,
 };
 
-#define BLOCKS_LOW (ST_BLOB_BASE + 0x10000000ull)
-#define PROT_NONE_PRIVATE 0x4022 /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE */
-#define MAP_FIXED_NOREPLACE 0x100000
-
-/* Address space for all blocks, without memory behind it. */
-static int64_t reserve_blocks(void)
-{
-    int64_t r = ST_SYS(__NR_mmap, BLOCKS_LOW, (uint64_t)ST_BLOCKS * ST_BLOCK_AREA, 0, PROT_NONE_PRIVATE | MAP_FIXED_NOREPLACE, -1, 0);
-    return r < 0 ? r : 0;
-}
-
 static int64_t first_block(void)
 {
     struct st_block *block = st_block_at(0);
-    int64_t r = ST_SYS(__NR_mprotect, block, ST_BLOCK_AREA - ST_GUARD, 3);
+    int64_t r = st_block_open(block, 0);
     if (r < 0) return r;
-    block->index = 0;
     block->used = 1;
     block->tid = st_state.main_tid;
     block->sighand = &st_state.sighand;
@@ -76,7 +64,8 @@ static int64_t take_sigsys(void)
 /* Text and read-only data cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
 void st_seal(void)
 {
-    ST_SYS(462 /* mseal */, ST_BLOB_BASE, 0x10000, 0);
+    uint64_t text = ((uint64_t)st_text_end - ST_BLOB_BASE + 4095) & ~4095ull; /* no hole may be in a sealed range */
+    ST_SYS(462 /* mseal */, ST_BLOB_BASE, text, 0);
     ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
 }
 
@@ -120,15 +109,14 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     st_state.ldso_high = from->ldso_high;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = (int32_t)ST_SYS(__NR_gettid);
-    int64_t r = reserve_blocks();
-    if (r >= 0) r = first_block();
+    int64_t r = first_block();
     if (r < 0) return r;
     st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
     r = take_sigsys();
     if (r < 0) return r;
     st_state.armed = 1;
     if (!first) return 0;
-    if (!(plan->flags & ST_PLAN_HOSTS)) st_seal();
+    st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {
         st_state.ring->tasks = 1;

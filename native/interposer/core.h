@@ -165,7 +165,7 @@ struct st_vfork {
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
-    uint32_t by_vfork_child, pad;
+    int32_t pid; /* in whose table the descriptors are: a vfork child has one of its own */
 };
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
@@ -230,7 +230,7 @@ struct st_state {
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
@@ -283,6 +283,7 @@ int memcmp(const void *a, const void *b, size_t size);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);
+int64_t st_block_open(struct st_block *block, uint32_t index);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);

@@ -84,14 +84,13 @@ void st_exec_release(struct st_block *block, int own_descriptors)
     exec->memory = 0;
 }
 
-/* In a new process: what other threads of its parent had opened for execs of their own is not for this one to keep. */
+/* In a new process, st_state.pid still its parent's: what other threads there had opened for execs of their own is not for
+ * this one to keep. */
 void st_exec_forget(const struct st_block *own)
 {
     for (uint32_t i = 0; i <= st_state.blocks; i++) {
-        const struct st_block *other = st_block_at(i);
-        const struct st_exec *exec = &other->exec;
-        if (i == own->index || !st_records[i].published || !exec->memory) continue;
-        if (exec->by_vfork_child) continue; /* those numbers are of that child's own table, here they are somebody else's */
+        const struct st_exec *exec = &st_block_at(i)->exec;
+        if (i == own->index || !st_records[i].published || !exec->memory || exec->pid != st_state.pid) continue;
         if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
         if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
     }
@@ -109,7 +108,7 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
     uint64_t words = (FRONT + count + 2) * 8, size = (words + TEXT + 4095) & ~4095ull;
     int64_t at = ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
     if (at < 0) return at;
-    block->exec = (struct st_exec){(uint64_t)at, size, -1, -1, block->vforks > 0, 0};
+    block->exec = (struct st_exec){(uint64_t)at, size, -1, -1, (int32_t)ST_SYS(__NR_getpid)};
     p->words = (uint64_t *)at;
     p->first = FRONT;
     p->text = (uint8_t *)at + words;

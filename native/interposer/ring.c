@@ -94,9 +94,8 @@ static int first_time(struct st_ring_header *ring, uint64_t hash)
 {
     hash |= 1;
     for (uint32_t probe = 0; probe < 8; probe++) {
-        uint64_t *slot = &ring->seen[((hash >> 20) + probe) % 2048], held = 0;
-        if (__atomic_load_n(slot, __ATOMIC_RELAXED) == hash) return 0;
-        if (__atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return 1;
+        uint64_t *slot = &ring->seen[((hash >> 20) + probe) % 2048], held = __atomic_load_n(slot, __ATOMIC_RELAXED);
+        if (!held && __atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return 1;
         if (held == hash) return 0;
     }
     return 0;

@@ -13,10 +13,15 @@ static struct st_stack kernel_stack(struct st_block *block)
     return (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
 }
 
-static int block_open(struct st_block *block, uint32_t index)
+#define PRIVATE_MEMORY 0x4022 /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE */
+#define MAP_FIXED_NOREPLACE 0x100000
+
+/* Memory for a block, when it is needed: all of them at once would be half a GiB of a program's RLIMIT_AS. The page below
+ * stays free, to stop what runs over. */
+int64_t st_block_open(struct st_block *block, uint32_t index)
 {
-    int64_t r = ST_SYS(__NR_mprotect, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */);
-    if (r < 0) return (int)r;
+    int64_t r = ST_SYS(__NR_mmap, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */, PRIVATE_MEMORY | MAP_FIXED_NOREPLACE, -1, 0);
+    if (r < 0) return r;
     block->index = index;
     return 0;
 }
@@ -42,6 +47,7 @@ static struct st_block *block_again(void)
         struct st_block *block = st_block_at(index);
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
         if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
+        if (used == 1 && block->vforks) continue; /* the tid is a vfork child's, the thread waits for it */
         if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
         if (!__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
         st_exec_release(block, (st_records[index].cloning.flags & ST_CLONE_FILES) != 0); /* of a child that is a program now */
@@ -60,7 +66,7 @@ struct st_block *st_block_new(void)
             return NULL;
         }
         block = st_block_at(index);
-        if (block_open(block, index) < 0) return NULL;
+        if (st_block_open(block, index) < 0) return NULL;
     }
     block_reset(block);
     __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
@@ -222,6 +228,11 @@ static void fork_child(struct st_block *block)
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
     block->sighand->lock = 0;
+    if (block->vforks) { /* forked by a vfork child: nobody waits here any more */
+        st_state.sighand = *block->sighand;
+        block->sighand = &st_state.sighand;
+        block->vforks = 0;
+    }
     for (uint32_t i = 0; i <= st_state.blocks; i++)
         if (i != block->index && st_records[i].published) {
             st_records[i].parent_pending = 0;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from attacks.harness import attack, breached
 
 import selftrace
+from selftrace.policy.terms import Features
 
 SECRET = "fd = call(2, b'/etc/passwd', 0); breach(fd >= 0)"
 
@@ -121,3 +124,25 @@ def test_fork_bomb() -> None:
         number, errno = map(int, result.check().stdout.split())
         assert number < 40
         assert errno == 11
+
+
+def test_code_and_gate_are_sealed(features: Features) -> None:
+    """mseal, where the kernel has it: not even the gate can unmap, remap or reprotect them."""
+    if not features.mseal:
+        pytest.skip("the kernel has no mseal (6.10)")
+    code = (
+        "pages = open('/proc/self/smaps').read().split('VmFlags:')\n"
+        "found = [(p.strip().split('\\n', 1), f.split('\\n')[0].split()) for p, f in zip(pages, pages[1:])]\n"
+        "for head, flags in found:\n"
+        "    line = (head[-1] if '-' not in head[0].split(' ')[0] else head[0]).split('\\n')[0].split()\n"
+        "    low = int(line[0].split('-')[0], 16)\n"
+        "    if 0x7e9000000000 <= low < 0x7e9000400000: print('sealed' if 'sl' in flags else 'open', line[0], line[1])\n"
+    )
+    for result in (
+        selftrace.run(code=code, policy="builtin:untrusted-script"),
+        selftrace.run(code=code, policy="builtin:observe"),
+        selftrace.run(argv=[sys.executable, "-c", code], policy="builtin:observe"),
+    ):
+        lines = result.check().stdout.decode().splitlines()
+        assert len(lines) >= 2
+        assert all(line.startswith("sealed") for line in lines), lines

@@ -243,6 +243,8 @@ def special() -> dict[str, Callable[[], int]]:
         "not moved, fixed": lambda: then(LIBC.personality(0x40000), execve(b"./shown-fixed")),
         "unlimited stack": lambda: limited(resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK)[1], b"./shown"),
         "small stack": lambda: limited(resource.RLIMIT_STACK, 256 << 10, b"./shown"),
+        "little address space": lambda: limited(resource.RLIMIT_AS, 200 << 20, b"./shown"),
+        "little data": lambda: limited(resource.RLIMIT_DATA, 20 << 20, b"./shown"),
         "ld.so by name": lambda: execve(LDSO.encode(), [b"ld.so", os.path.realpath("shown").encode()]),
         "from a thread": in_thread,
         "after vfork in other threads": crowded,

@@ -63,6 +63,34 @@ static int status_of(pid_t pid)
 
 /* ---- exec ------------------------------------------------------------------------------------------------ */
 
+/* A vfork child that forks: the grandchild has the handlers that the child had, and changes its own. */
+void program_fork_in_a_vfork(void)
+{
+    struct sigaction action = {.sa_handler = on_signal}, now;
+    sigaction(SIGUSR1, &action, NULL);
+    pid_t pid = vfork();
+    if (!pid) {
+        signal(SIGUSR1, SIG_IGN);
+        pid_t below = fork();
+        if (!below) {
+            sigaction(SIGUSR1, NULL, &now);
+            int inherited = now.sa_handler == SIG_IGN;
+            pid_t last = vfork();
+            if (!last) {
+                signal(SIGUSR1, SIG_DFL);
+                _exit(4);
+            }
+            int status = status_of(last);
+            sigaction(SIGUSR1, NULL, &now);
+            _exit(inherited | (now.sa_handler == SIG_IGN) << 1 | status);
+        }
+        _exit(status_of(below));
+    }
+    int status = status_of(pid);
+    sigaction(SIGUSR1, NULL, &now);
+    SAY("below %d, ours %d\n", status, now.sa_handler == on_signal);
+}
+
 static atomic_int stop_threads, wrong_descriptors;
 
 /* Opens and uses descriptors all the time: nobody else may close one of them. */
