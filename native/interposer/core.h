@@ -257,6 +257,7 @@ void st_gone(struct st_block *block, struct st_context *uc, int before);
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call);
 int64_t st_exec_prepare(struct st_block *block, uint64_t dirfd, const uint8_t *path, const uint8_t *name, uint64_t argv, uint64_t envp,
                         uint64_t flags, uint64_t out[6]);
+int64_t st_exec_now(struct st_block *block, struct st_call *call, st_mask mask);
 void st_exec_release(struct st_block *block, int own_descriptors);
 uint8_t *st_put_number(uint8_t *at, int64_t value);
 void st_exec_forget(const struct st_block *own);

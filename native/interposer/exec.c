@@ -377,29 +377,32 @@ void st_trace_me(struct st_block *block)
     block->traceme = 0;
 }
 
+/* Both calls' own part: `given` is where the program has its path, 0 if nobody knows any more. mask: the program's. */
+static int64_t prepare_call(struct st_block *block, struct st_call *call, uint64_t given, st_mask mask, uint64_t out[6])
+{
+    int at = call->sysno == __NR_execveat;
+    const uint64_t *a = call->args;
+    if (call->path_length[0] < 0) {
+        int64_t length = st_copy_string(call->path[0], (const void *)a[at], ST_PATH_MAX);
+        if (length < 0 || length == ST_PATH_MAX) return length < 0 ? -ST_EFAULT : -ST_ENAMETOOLONG;
+        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
+    }
+    uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
+    int64_t size = st_copy_string(link, (const void *)given, sizeof link);
+    int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
+    block->exec_mask = mask;
+    memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
+    uint64_t directory = at ? (uint64_t)(int32_t)a[0] : AT_FDCWD;
+    return st_exec_prepare(block, directory, path, by_link ? link : path, a[at ? 2 : 1], a[at ? 3 : 2], at ? a[4] : 0, out);
+}
+
 /* execve and execveat of the program: resumed as the blob's, through the post-stub: if the kernel still refuses, what was
  * opened is closed again. All signals wait until the loader has done its work: for the program there is no such time, and
  * a debugger stops at the exec's SIGTRAP, when there is a program to be seen. */
 void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
-    int at = call->sysno == __NR_execveat;
-    const uint64_t *a = call->args;
-    uint64_t argv = a[at ? 2 : 1], envp = a[at ? 3 : 2], out[6];
-    if (call->path_length[0] < 0) {
-        int64_t length = st_copy_string(call->path[0], (const void *)a[at], ST_PATH_MAX);
-        if (length < 0 || length == ST_PATH_MAX) {
-            uc->regs.rax = (uint64_t)(length < 0 ? -ST_EFAULT : -ST_ENAMETOOLONG);
-            return;
-        }
-        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
-    }
-    uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
-    int64_t size = st_copy_string(link, (const void *)(at ? uc->regs.rsi : uc->regs.rdi), sizeof link);
-    int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
-    block->exec_mask = uc->mask;
-    memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
-    int64_t r =
-        st_exec_prepare(block, at ? (uint64_t)(int32_t)a[0] : AT_FDCWD, path, by_link ? link : path, argv, envp, at ? a[4] : 0, out);
+    uint64_t out[6];
+    int64_t r = prepare_call(block, call, call->sysno == __NR_execveat ? uc->regs.rsi : uc->regs.rdi, uc->mask, out);
     if (r < 0) {
         uc->regs.rax = (uint64_t)r;
         return;
@@ -411,6 +414,22 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
     record->mask = uc->mask;
     uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;
+}
+
+/* The same after handlers have let it pass: made here, on the program's stack. Returns only if it fails. */
+int64_t st_exec_now(struct st_block *block, struct st_call *call, st_mask mask)
+{
+    uint64_t out[6];
+    st_mask all = ST_ALL_BLOCKED;
+    memcpy(&block->call, call, offsetof(struct st_call, path)); /* the handlers' own calls were in it */
+    int64_t r = prepare_call(block, call, 0, mask, out);
+    if (r < 0) return r;
+    ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
+    st_trace_me(block);
+    r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
+    st_exec_release(block, 1);
+    ST_SYS(__NR_rt_sigprocmask, 2, &mask, 0, 8);
+    return r;
 }
 
 /* ---- /proc/self/exe ------------------------------------------------------------------------------------- */

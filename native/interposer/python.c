@@ -74,7 +74,7 @@ int64_t st_next(struct st_call *call)
 int64_t st_execute(struct st_call *call)
 {
     const uint64_t *a = call->args;
-    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS;
+    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS; /* would take the handler with it */
     call->result = ST_SYS(call->sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (call->delay_exit_us) {
         int64_t wait[2] = {call->delay_exit_us / 1000000, (int64_t)(call->delay_exit_us % 1000000) * 1000};
@@ -116,5 +116,9 @@ void st_python_entry(struct st_tramp *tramp)
     int pass = ask(call);
     block->python--;
     if (st_state.embedded) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &tramp->mask, 0, 8);
-    tramp->regs.rax = (uint64_t)(pass ? st_execute(call) : call->result);
+    if (pass && (call->sysno == __NR_execve || call->sysno == __NR_execveat))
+        call->result = st_exec_now(block, call, tramp->mask);
+    else if (pass)
+        st_execute(call);
+    tramp->regs.rax = (uint64_t)call->result;
 }

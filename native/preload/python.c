@@ -171,7 +171,7 @@ int st_expect_python(const struct st_bundle *found)
     bundle = found;
     initialized = (int (*)(void))dlsym(RTLD_DEFAULT, "Py_IsInitialized");
     if (initialized && !is_ours(RTLD_DEFAULT))
-        st_refuse("the policy has Python handlers, and this program is another build of Python, in which they cannot run",
+        st_refuse("the policy has Python handlers, and this program is, or has in it, another build of Python, in which they cannot run",
                   "use selftrace run with a selftrace that is installed for it, or native rules");
     for (uint32_t i = 0; !initialized && i < KEYS; i++)
         if (pthread_key_create(&keys[i], NULL) || keys[i] >= 32) /* those in reach without memory of either C library */

@@ -315,7 +315,7 @@ def _ask(raw: Any) -> tuple[int, int]:
             return True, call._result
         result = -_errno_of(error)
         _report(raw, _VIOLATION, result, str(error))
-        return True, 0 if _specification["audit"] and not call._proceeded else result
+        return (False, 0) if _specification["audit"] and not call._proceeded else (True, result)
     except KeyboardInterrupt:
         return _lib.ST_INTERRUPTED, -_EINTR
     except _kill as error:
@@ -325,7 +325,8 @@ def _ask(raw: Any) -> tuple[int, int]:
         return True, -_EPERM
     except BaseException:
         raw.rule_row = row
-        return True, _failed(raw)
+        result = _failed(raw)
+        return (False, 0) if _specification["audit"] and not call._proceeded else (True, result)
 
 
 def prepare(native: Any, specification: dict[str, Any]) -> None:

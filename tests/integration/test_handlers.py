@@ -390,3 +390,18 @@ def test_bad_handler_files(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(PolicyError, match=message):
         Policy.load(path)
+
+
+@pytest.mark.parametrize("error", ["PermissionError", "ValueError"])
+def test_audit_refuses_nothing(tmp_path: Path, error: str) -> None:
+    path = tmp_path / "audited.py"
+    path.write_text(
+        "from selftrace import Policy\np = Policy.builtin('observe')\n"
+        f"@p.on('mkdir')\ndef no(call):\n    raise {error}('not here')\n"
+    )
+    try:
+        result = selftrace.run(code="import os; os.mkdir('made'); print(os.listdir('.'))", policy=path)
+    finally:
+        sys.modules.pop("selftrace_policy_audited", None)
+    assert result.check().stdout == b"['made']\n"
+    assert any("not here" in (report.note or "") for report in (*result.violations, *result.events))
