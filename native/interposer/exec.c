@@ -74,14 +74,15 @@ uint8_t *st_put_number(uint8_t *at, int64_t value)
 /* What a failed exec, or a vfork child's that went well, leaves in this address space. */
 void st_exec_release(struct st_block *block, int own_descriptors)
 {
-    struct st_exec *exec = &block->exec;
-    if (!exec->memory) return;
+    const struct st_exec exec = block->exec;
+    if (!exec.memory) return;
+    /* First: a process that another thread forks now must not give back what somebody else gets meanwhile. */
+    __atomic_store_n(&block->exec.memory, 0, __ATOMIC_SEQ_CST);
     if (own_descriptors) {
-        if (exec->fd >= 0) ST_SYS(__NR_close, exec->fd);
-        if (exec->interpreter >= 0) ST_SYS(__NR_close, exec->interpreter);
+        if (exec.fd >= 0) ST_SYS(__NR_close, exec.fd);
+        if (exec.interpreter >= 0) ST_SYS(__NR_close, exec.interpreter);
     }
-    ST_SYS(__NR_munmap, exec->memory, exec->size);
-    exec->memory = 0;
+    ST_SYS(__NR_munmap, exec.memory, exec.size);
 }
 
 /* In a new process, st_state.pid still its parent's: what other threads there had opened for execs of their own is not for
