@@ -1,8 +1,16 @@
 /* SIGSYS: a call of the program has arrived. Runs on the thread's block, every asynchronous signal blocked. */
 #include "core.h"
 
+/* Calls by which a process tells its tracer where it is; see st_trace_me. */
+static int tells_tracer(int32_t sysno)
+{
+    return sysno == __NR_kill || sysno == __NR_tkill || sysno == __NR_tgkill || sysno == __NR_rt_sigqueueinfo ||
+           sysno == __NR_rt_tgsigqueueinfo || sysno == __NR_exit || sysno == __NR_exit_group;
+}
+
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
+    if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
