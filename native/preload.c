@@ -166,7 +166,7 @@ static void check_alone(void)
 
 static void arm(const struct st_bundle *bundle, int copy)
 {
-    int hosts = bundle->flags & ST_BUNDLE_HOSTS, python = bundle->flags & ST_BUNDLE_PYTHON;
+    int hosts = bundle->flags & ST_BUNDLE_HOSTS;
     check_alone();
     int blob = open(st_bundle_text(bundle, bundle->interposer), O_RDONLY | O_CLOEXEC);
     if (blob < 0) failed(st_bundle_text(bundle, bundle->interposer), errno);
@@ -177,12 +177,12 @@ static void arm(const struct st_bundle *bundle, int copy)
         blob = place(blob, ST_KEPT_BLOB);
         plan = place(plan, ST_KEPT_PLAN);
         reports = place(reports, ST_KEPT_RING);
-        if (python) copy = place(copy, ST_KEPT_BUNDLE);
+        copy = place(copy, ST_KEPT_BUNDLE);
     }
     int64_t r = st_map_blob(blob);
     if (r < 0) failed("mapping the interposer", -r);
     if (!hosts) close(blob);
-    if (!hosts || !python) close(copy);
+    if (!hosts) close(copy);
     int ruleset = ruleset_of(bundle);
     limit(bundle);
     r = st_arm_interposer(plan, reports, ruleset, 0);

@@ -25,7 +25,7 @@
 #define ST_KEPT_BLOB 1000
 #define ST_KEPT_PLAN 1001
 #define ST_KEPT_RING 1002
-#define ST_KEPT_BUNDLE 1003 /* only where the policy has Python handlers */
+#define ST_KEPT_BUNDLE 1003 /* empty where the policy has no Python handlers: a number that is refused must be taken */
 #define ST_KEPT_COUNT 4
 
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */

@@ -56,8 +56,9 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
         if job.kind != "program":
             descriptors = (*_numbers(prepared), RULESET_FD if prepared.ruleset is not None else _NO_FD)
             hand(SPEC_FD, sealed("selftrace-spec", bundle.specification(prepared, descriptors)))
-        if prepared.handlers and prepared.hosts and (job.kind == "program" or bundle.shared_library()):
-            hand(KEPT_BUNDLE_FD, sealed("selftrace-bundle", bundle.make(prepared)))
+        if prepared.hosts:
+            python = prepared.handlers and (job.kind == "program" or bundle.shared_library())
+            hand(KEPT_BUNDLE_FD, sealed("selftrace-bundle", bundle.make(prepared) if python else b""))
         hand(plan, sealed("selftrace-plan", prepared.table))
         hand(blob, os.open(os.path.join(native_directory(), "_interposer"), os.O_RDONLY | os.O_CLOEXEC))
     except BaseException:

@@ -143,3 +143,19 @@ def test_the_runs_own_descriptors_are_found_closed() -> None:
     result = selftrace.run(argv=[DEBIAN_PYTHON, "-c", code], policy="builtin:untrusted-program")
     assert result.check().stdout == b"9\n9\n9\n9\nstarted\n"
     assert [violation.call for violation in result.violations if violation.error == "EBADF"] == ["dup2"]
+
+
+def test_every_number_that_a_program_gets_can_be_closed() -> None:
+    """Those that the run keeps are all taken: none is handed out and then found closed."""
+    code = (
+        "import os, resource\n"
+        "soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))\n"
+        "got = [os.open('/dev/null', os.O_RDONLY) for _ in range(1200)]\n"
+        "for fd in got: os.fstat(fd), os.close(fd)\n"
+        "print(len(got), max(got) > 1100)\n"
+    )
+    runs = [{"code": code}, {"argv": [sys.executable, "-c", code]}]
+    for options in runs:
+        result = selftrace.run(policy="builtin:observe", **options)  # type: ignore[arg-type]
+        assert result.check().stdout == b"1200 True\n"
