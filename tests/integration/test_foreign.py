@@ -180,5 +180,5 @@ def test_the_interpreters_own_tests() -> None:
     assert reports["none"]
 
 
-STARTS_PYTHON = r"test_json\.test_tool|MultiprocessTests|SelectTestCase.test_select"
-"""Tests that start another interpreter, which builtin:python refuses."""
+STARTS_PYTHON = r"test_json\.test_tool|MultiprocessTests|SelectTestCase.test_select|PollTests.test_poll2"
+"""Tests that start another interpreter or a shell, which builtin:python refuses."""
