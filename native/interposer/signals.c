@@ -98,15 +98,23 @@ static void show_args(struct st_regs *regs, const struct st_record *record)
     regs->r9 = record->args[5];
 }
 
+/* A call that has been counted and not been made: it comes, and is counted, again. */
+static void uncount(uint64_t sysno)
+{
+    if (st_state.ring && sysno < ST_NR_MAX) __atomic_fetch_sub(&st_state.ring->calls[sysno], 1, __ATOMIC_RELAXED);
+}
+
 /* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
 static void show_site(struct st_block *block, struct st_context *uc)
 {
     struct st_regs *regs = &uc->regs;
     uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
     uint64_t leave = block ? st_block_stub(block, ST_STUB_LEAVE) : 0;
-    if (block && regs->rip >= leave && regs->rip < leave + 64) st_gone(block, uc, regs->rip == leave);
+    int gone = block && regs->rip >= leave && regs->rip < leave + 64; /* else the kernel has made it, and restarts it */
+    if (gone) st_gone(block, uc, regs->rip == leave);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
+        if (gone) uncount(regs->rax);
         regs->rip = (regs->rip & 15) ? site : site - 2;
     } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
         uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
@@ -114,6 +122,7 @@ static void show_site(struct st_block *block, struct st_context *uc)
         if (offset == ST_STUB_EXIT || offset == ST_STUB_POST) {
             show_args(regs, record);
             regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
+            if (gone) uncount(regs->rax);
             regs->rip = record->site - 2;
         } else if (offset < ST_STUB_EXIT_END) {
             show_args(regs, record);
