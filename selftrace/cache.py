@@ -27,16 +27,22 @@ def read(name: str) -> bytes | None:
         return file.read()
 
 
+def keep(name: str, data: bytes) -> str:
+    """Writes a file whole or not at all; its path. Raises OSError."""
+    here = directory()
+    os.makedirs(here, mode=0o700, exist_ok=True)
+    fresh, path = os.path.join(here, f".{os.urandom(8).hex()}"), os.path.join(here, name)
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+    os.replace(fresh, path)
+    return path
+
+
 def write(name: str, data: bytes) -> None:
-    """Keeps `data` for the next run."""
+    """Keeps `data` for the next run, if it can be."""
     try:
-        here = directory()
-        os.makedirs(here, mode=0o700, exist_ok=True)
-        path = os.path.join(here, f".{os.urandom(8).hex()}")
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.replace(path, os.path.join(here, name))
+        keep(name, data)
     except OSError:
         return
 

@@ -280,6 +280,7 @@ void *memcpy(void *to, const void *from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
+uint32_t st_length(const uint8_t *text);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);

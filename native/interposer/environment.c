@@ -2,13 +2,6 @@
  * takes out again before the program's first line. */
 #include "core.h"
 
-static uint32_t length_of(const uint8_t *text)
-{
-    uint32_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-
 static const char variable[] = "LD_PRELOAD=", policy[] = "SELFTRACE_POLICY=";
 
 static int is_preload(const uint8_t *entry)
@@ -21,7 +14,7 @@ static int is_preload(const uint8_t *entry)
 /* "LD_PRELOAD=shim" or "LD_PRELOAD=shim:what was there", in memory of its own. NULL without memory. */
 static uint8_t *entry_for(const uint8_t *shim, const uint8_t *held)
 {
-    uint32_t length = length_of(shim), rest = held ? length_of(held) : 0;
+    uint32_t length = st_length(shim), rest = held ? st_length(held) : 0;
     int64_t r = ST_SYS(__NR_mmap, 0, sizeof variable + length + 1 + rest, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
     if (r < 0) return NULL;
     uint8_t *text = (uint8_t *)r, *at = text + sizeof variable - 1;

@@ -50,13 +50,6 @@ static uint8_t *put(struct prepared *p, const void *text, uint64_t length)
     return at;
 }
 
-static uint32_t length_of(const uint8_t *text)
-{
-    uint32_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-
 uint8_t *st_put_number(uint8_t *at, int64_t value)
 {
     uint8_t digits[20];
@@ -153,13 +146,13 @@ static int64_t open_interpreter(const uint8_t *path)
 /* The name that execveat goes by where it is given a descriptor. */
 static const uint8_t *shown_name(struct prepared *p, uint64_t dirfd, const uint8_t *path)
 {
-    if (dirfd == AT_FDCWD || *path == '/') return put(p, path, length_of(path));
+    if (dirfd == AT_FDCWD || *path == '/') return put(p, path, st_length(path));
     uint8_t name[40] = "/dev/fd/", *start = p->text + p->used;
     uint8_t *end = st_put_number(name + 8, (int32_t)dirfd);
     if (!*path) return put(p, name, (uint64_t)(end - name));
     if (!put(p, name, (uint64_t)(end - name))) return NULL;
     p->text[p->used - 1] = '/';
-    return put(p, path, length_of(path)) ? start : NULL;
+    return put(p, path, st_length(path)) ? start : NULL;
 }
 
 /* ---- interpreter lines ------------------------------------------------------------------------------- */
@@ -210,7 +203,7 @@ static int64_t may_execute(struct st_block *block, const uint8_t *path)
 {
     struct st_call *call = &block->call;
     uint64_t kept = call->args[0];
-    uint32_t length = length_of(path);
+    uint32_t length = st_length(path);
     int32_t sysno = call->sysno;
     call->sysno = __NR_execve;
     call->args[0] = (uint64_t)path;
@@ -323,7 +316,7 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
     st_put_number(link + 14, p->fd);
     int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
     if (n <= 0) { /* no /proc: the name has to do */
-        n = length_of(name);
+        n = st_length(name);
         memcpy(at, name, (uint64_t)n);
     }
     p->words[--p->first] = (uint64_t)name;
@@ -386,13 +379,13 @@ static int64_t prepare_call(struct st_block *block, struct st_call *call, uint64
     if (call->path_length[0] < 0) {
         int64_t length = st_copy_string(call->path[0], (const void *)a[at], ST_PATH_MAX);
         if (length < 0 || length == ST_PATH_MAX) return length < 0 ? -ST_EFAULT : -ST_ENAMETOOLONG;
-        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, length_of(st_state.exe) + 1);
+        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, st_length(st_state.exe) + 1);
     }
     uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
     int64_t size = st_copy_string(link, (const void *)given, sizeof link);
     int by_link = size > 0 && size < (int64_t)sizeof link && st_is_exe_link(link);
     block->exec_mask = mask;
-    memcpy(path, call->path[0], length_of(call->path[0]) + 1); /* the copy in the call is used for interpreters */
+    memcpy(path, call->path[0], st_length(call->path[0]) + 1); /* the copy in the call is used for interpreters */
     uint64_t directory = at ? (uint64_t)(int32_t)a[0] : AT_FDCWD;
     return st_exec_prepare(block, directory, path, by_link ? link : path, a[at ? 2 : 1], a[at ? 3 : 2], at ? a[4] : 0, out);
 }

@@ -23,16 +23,9 @@ struct orders {
     const uint8_t *exe;
 };
 
-static uint32_t length_of(const uint8_t *text)
-{
-    uint32_t n = 0;
-    while (text[n]) n++;
-    return n;
-}
-
 static void say(const char *text)
 {
-    ST_SYS(__NR_write, 2, text, length_of((const uint8_t *)text));
+    ST_SYS(__NR_write, 2, text, st_length((const uint8_t *)text));
 }
 
 static _Noreturn void fail_with(const char *what, const uint8_t *more)
@@ -70,10 +63,10 @@ static _Noreturn void die(const char *what)
     struct st_call *call = &st_block_at(0)->call;
     call->tid = st_state.main_tid;
     call->sysno = __NR_execve;
-    call->path_length[0] = (int32_t)length_of(st_state.exe);
+    call->path_length[0] = (int32_t)st_length(st_state.exe);
     call->path_length[1] = -1;
     memcpy(call->path[0], st_state.exe, (uint64_t)call->path_length[0] + 1);
-    st_note(call, (const uint8_t *)what, length_of((const uint8_t *)what));
+    st_note(call, (const uint8_t *)what, st_length((const uint8_t *)what));
     ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
     ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
     ST_SYS(__NR_tkill, st_state.main_tid, ST_SIGSEGV);
@@ -180,9 +173,9 @@ static void describe(const struct stack *stack, const struct st_image *program, 
     const uint64_t *argv = stack->sp + 1, *envp = argv + stack->sp[0] + 1;
     uint64_t random = 0, count = 0;
     while (envp[count]) count++;
-    uint64_t arg_start = argv[0], arg_end = argv[stack->sp[0] - 1] + length_of((const uint8_t *)argv[stack->sp[0] - 1]) + 1;
+    uint64_t arg_start = argv[0], arg_end = argv[stack->sp[0] - 1] + st_length((const uint8_t *)argv[stack->sp[0] - 1]) + 1;
     uint64_t env_start = count ? envp[0] : arg_end,
-             env_end = count ? envp[count - 1] + length_of((const uint8_t *)envp[count - 1]) + 1 : arg_end;
+             env_end = count ? envp[count - 1] + st_length((const uint8_t *)envp[count - 1]) + 1 : arg_end;
     if (randomized()) ST_SYS(__NR_getrandom, &random, 8, 1 /* NONBLOCK */);
     uint64_t brk = brk_base + (random & 0x1fff) * 4096;
     struct mm_map map = {program->code_low,     program->code_high, program->data_low, program->data_high, brk,     brk,
@@ -244,11 +237,11 @@ static void set_name(const uint8_t *path, const uint8_t *file)
     static const uint8_t deleted[] = " (deleted)";
     uint8_t name[16] = {0}, ours[16] = {0};
     const uint8_t *from = last_part(path);
-    uint32_t length = length_of(from);
+    uint32_t length = st_length(from);
     ST_SYS(__NR_prctl, PR_GET_NAME, ours, 0, 0, 0);
     if (begins(path, "/dev/fd/") && from == path + 8 && ours[0] != '1') {
         from = last_part(file);
-        length = length_of(from);
+        length = st_length(from);
         uint32_t cut = sizeof deleted - 1;
         if (length > cut && !memcmp(from + length - cut, deleted, cut)) length -= cut;
     }
@@ -262,7 +255,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     struct st_image program, interpreter = {0};
     uint64_t name = stack->sp[2];
     st_signals_kept(st_block_at(0), (uint32_t)orders->signals);
-    uint32_t length = length_of(orders->exe);
+    uint32_t length = st_length(orders->exe);
     if (length < sizeof st_state.exe) memcpy(st_state.exe, orders->exe, length + 1);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0);
     if (orders->interpreter >= 0) map_file((int32_t)orders->interpreter, &other, &interpreter, 0);

@@ -32,6 +32,13 @@ int memcmp(const void *a, const void *b, size_t size)
     return 0;
 }
 
+uint32_t st_length(const uint8_t *text)
+{
+    uint32_t n = 0;
+    while (text[n]) n++;
+    return n;
+}
+
 /* The same leaf serves both directions: a fault on either side ends it. */
 int64_t st_copy_out(void *to, const void *from, uint64_t size)
 {

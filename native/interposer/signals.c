@@ -414,10 +414,10 @@ static int64_t close_range(const uint64_t args[6])
 static int read_exe_link(struct st_context *uc, struct st_call *call)
 {
     int at = call->sysno == __NR_readlinkat;
-    uint64_t buffer = call->args[at ? 2 : 1], size = (uint32_t)call->args[at ? 3 : 2], length = 0;
+    uint64_t buffer = call->args[at ? 2 : 1], size = (uint32_t)call->args[at ? 3 : 2];
     if (call->path_length[0] < 0 && st_copy_string(call->path[0], (const void *)call->args[at], ST_PATH_MAX) < 0) return 0;
     if (!st_is_exe_link(call->path[0]) || (int32_t)size <= 0) return 0;
-    while (st_state.exe[length]) length++;
+    uint64_t length = st_length(st_state.exe);
     if (length > size) length = size;
     uc->regs.rax = st_copy_out((void *)buffer, st_state.exe, length) < 0 ? (uint64_t)-ST_EFAULT : length;
     return 1;

@@ -18,7 +18,7 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         if (length < 0) return ST_EFAULT;
         if (length == ST_PATH_MAX) return ST_ENAMETOOLONG;
         if (st_state.exe[0] && st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) {
-            for (length = 0; st_state.exe[length]; length++) {}
+            length = st_length(st_state.exe);
             memcpy(call->path[i], st_state.exe, (uint64_t)length + 1);
         }
         call->path_length[i] = (int32_t)length;
@@ -187,7 +187,8 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;
         if (!st_state.hook) { /* nobody can be asked, so it is refused: programs without a dynamic linker */
-            static const uint8_t note[] = "the handler is Python, and this program has no dynamic linker that could load one";
+            static const uint8_t note[] =
+                "the handler is Python, and none could be put into this program (it is static, or selftrace's Python is)";
             st_report(call, ST_RECORD_VIOLATION, rule->row, -ST_EPERM, note, sizeof note - 1);
             call->result = -ST_EPERM;
             return audited() ? -1 : ST_VERDICT_RESULT;

@@ -42,20 +42,13 @@ def _kept(data: bytes) -> str:
 
     from selftrace import cache
 
-    directory = cache.directory()
-    path = os.path.join(directory, f"preload-{hashlib.sha256(data).hexdigest()[:24]}")
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        fresh = f"{path}.{os.getpid()}"
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.replace(fresh, path)
+        return cache.keep(f"preload-{hashlib.sha256(data).hexdigest()[:24]}", data)
     except OSError as error:
         raise CommandError(
-            f"{directory}: the policy cannot be kept there: {error.strerror}; set XDG_CACHE_HOME to a directory of yours", 2
+            f"{cache.directory()}: the policy cannot be kept there: {error.strerror}; set XDG_CACHE_HOME to a directory of yours",
+            2,
         ) from None
-    return path
 
 
 def _not_held(prepared: Prepared) -> list[str]:
