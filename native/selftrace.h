@@ -80,6 +80,87 @@ struct st_ring_record {
 #define ST_FLAG_AUDIT 1     /* would have been refused: mode = "audit" */
 #define ST_FLAG_TRUNCATED 2 /* text did not fit */
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */
+/* ---- trace events: variable frames, many writers in the tracees, one reader; a capture file has the same frames ------- */
+#define ST_EVENT_STAMP 0x746e657665747321 /* commit word of a frame: this plus its position in bytes; in a file, position 0 */
+#define ST_EVENT_MAX 65536                /* bytes of one frame, header included */
+
+enum st_event_kind {
+    ST_EVENT_ENTRY = 1,  /* struct st_entry, chunks */
+    ST_EVENT_EXIT = 2,   /* struct st_exit, chunks */
+    ST_EVENT_SIGNAL = 3, /* a signal is about to reach the program: chunk of its siginfo; sysno is the signal's number */
+    ST_EVENT_EXEC = 4,   /* the program of `pid` has been replaced; sysno is the tid of the thread that called exec */
+    ST_EVENT_TASK = 5,   /* a thread or process begins; sysno is its parent's tid */
+    ST_EVENT_END = 6,    /* a task is over; sysno is its wait status, -1: not known */
+    ST_EVENT_CLOCK = 7,  /* by the reader: sysno unused, one chunk of 8 bytes: CLOCK_REALTIME at `time`, in ns */
+    ST_EVENT_LOST = 8    /* by the reader: sysno frames did not fit, or were not whole */
+};
+
+struct st_event {
+    uint64_t stamp;
+    uint32_t size; /* of the frame, a multiple of 8 */
+    uint32_t checksum;
+    uint64_t time; /* CLOCK_MONOTONIC in ns; in the ring, the time-stamp counter where the header says so */
+    int32_t pid, tid;
+    uint16_t kind, flags; /* st_event_kind; ST_EVENT_* flags */
+    int32_t sysno;
+};
+#define ST_EVENT_INJECTED 1  /* exit: the result is a fault's */
+#define ST_EVENT_DELAYED 2   /* exit: a fault delayed it */
+#define ST_EVENT_RESTART 4   /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
+#define ST_EVENT_NO_RETURN 8 /* entry: it will have no exit */
+#define ST_EVENT_CUT 16      /* chunks did not fit */
+#define ST_EVENT_REFUSED 32  /* exit: the policy's answer, not the kernel's */
+
+struct st_entry {
+    struct st_event event;
+    uint64_t args[6];
+    uint64_t site; /* address after the syscall instruction */
+};
+struct st_exit {
+    struct st_event event;
+    int64_t result;
+};
+
+/* What was in the program's memory: `size` bytes from `address` on, padded to a multiple of 8; less than was asked for if the
+ * rest could not be read. */
+struct st_chunk {
+    uint64_t address;
+    uint32_t size, kind;
+};
+enum st_chunk_kind {
+    ST_CHUNK_MEMORY,
+    ST_CHUNK_FD,        /* address: a descriptor; the bytes: its link in /proc, no NUL */
+    ST_CHUNK_REGISTERS, /* struct st_regs' order; address: the stack pointer; for -k */
+    ST_CHUNK_PYTHON     /* "file:line:function\n", innermost first */
+};
+
+/* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. */
+enum st_capture_kind {
+    ST_CAPTURE_BYTES,    /* `size` bytes at args[arg] */
+    ST_CAPTURE_STRING,   /* up to a NUL, at most the string limit and one more */
+    ST_CAPTURE_PATH,     /* up to a NUL, at most 4096 */
+    ST_CAPTURE_BUFFER,   /* args[length] elements of `size` bytes, at most the string limit (bytes: one more) */
+    ST_CAPTURE_RESULT,   /* `result` elements of `size` bytes, at most the string limit */
+    ST_CAPTURE_ARRAY,    /* args[length] elements of `size` bytes, at most ST_CAPTURE_MOST bytes */
+    ST_CAPTURE_COUNTED,  /* as many bytes as the 32-bit number at args[length] says, at most `size`; and that number */
+    ST_CAPTURE_IOVEC,    /* args[length] iovecs and what they point at; on exit as much of it as `result` says */
+    ST_CAPTURE_MSGHDR,   /* a msghdr, its name, iovecs and their data, control */
+    ST_CAPTURE_MMSGHDR,  /* args[length] mmsghdrs (on exit: `result`), each as above */
+    ST_CAPTURE_STRINGS,  /* a NULL-terminated array of strings, at most ST_CAPTURE_WORDS */
+    ST_CAPTURE_FD,       /* the link of descriptor args[arg]; under -y */
+    ST_CAPTURE_INDIRECT, /* `size` bytes at the address that is at args[arg] + length */
+    ST_CAPTURE_DECIMAL   /* as BYTES with args[length] as their number, at most `size` */
+};
+#define ST_CAPTURE_MOST 4096
+#define ST_CAPTURE_WORDS 33
+#define ST_CAPTURE_ENTRY 1
+#define ST_CAPTURE_EXIT 2   /* where the call succeeded */
+#define ST_CAPTURE_FAILED 4 /* on exit, also where it failed */
+struct st_capture {
+    uint8_t kind, arg, length, when;
+    uint32_t size;
+};
+
 /* ---- the policy table (sealed, read-only in the tracee); written by selftrace/policy/encode.py ---- */
 #define ST_PLAN_MAGIC 0x316e616c706c7473
 #define ST_PLAN_AUDIT 1         /* nothing is refused, all that would be is reported */
