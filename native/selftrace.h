@@ -56,6 +56,14 @@ struct st_ring_header {
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[256];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
+    /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
+    uint64_t trace_offset, trace_size; /* size: a power of two */
+    uint64_t trace_reserved, trace_consumed, trace_dropped;
+    uint32_t trace_tsc;     /* times are time-stamp counters, which the reader turns into ns */
+    uint32_t trace_block;   /* a writer waits for room while there is a reader; 0: it drops */
+    uint32_t reader_word;   /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
+    uint32_t trace_pad;
+    uint64_t reader_mutex[8];
 };
 
 /* A slot holds record number n iff commit == n + 1, written last. */
@@ -82,7 +90,8 @@ struct st_ring_record {
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */
 /* ---- trace events: variable frames, many writers in the tracees, one reader; a capture file has the same frames ------- */
 #define ST_EVENT_STAMP 0x746e657665747321 /* commit word of a frame: this plus its position in bytes; in a file, position 0 */
-#define ST_EVENT_MAX 65536                /* bytes of one frame, header included */
+#define ST_EVENT_PAD 0x2164617065747321   /* plus its position: nothing follows until the ring begins again */
+#define ST_EVENT_MAX 16384                /* bytes of one frame, header included */
 
 enum st_event_kind {
     ST_EVENT_ENTRY = 1,  /* struct st_entry, chunks */
@@ -109,6 +118,7 @@ struct st_event {
 #define ST_EVENT_RESTART 4   /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
 #define ST_EVENT_NO_RETURN 8 /* entry: it will have no exit */
 #define ST_EVENT_CUT 16      /* chunks did not fit */
+#define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_REFUSED 32  /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
@@ -169,6 +179,7 @@ struct st_capture {
 #define ST_PLAN_NET_CLOSED 8
 #define ST_PLAN_HOSTS 16  /* programs may be started: the run keeps descriptors for the loader */
 #define ST_PLAN_PYTHON 32 /* rules ask Python handlers */
+#define ST_PLAN_TRACE 64  /* calls, signals and tasks go into the ring as events */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };
@@ -236,10 +247,11 @@ struct st_rule {
 };
 /* address: index + 1 of an st_addr_use; fd: index of the first descriptor argument, -1: none */
 struct st_call_entry {
-    struct st_span gates, rules, paths;
+    struct st_span gates, rules, paths, captures;
     uint32_t address;
     int32_t fd;
     uint32_t known;
+    uint32_t traced;
 };
 
 struct st_plan {
@@ -251,7 +263,8 @@ struct st_plan {
     uint32_t filter, filter_count; /* offset and number of 8-byte BPF instructions; 0: none */
     uint32_t floor, floor_count;   /* the number-only filter */
     uint32_t calls;                /* offsets of the arrays, in bytes from the start */
-    uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, texts;
+    uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, captures, texts;
+    uint32_t string_limit; /* bytes captured of a string or buffer */
 };
 
 /* ---- what the preload shim works from: a file of `selftrace preload`, or ST_KEPT_BUNDLE; by selftrace/backends/bundle.py -- */
@@ -294,6 +307,7 @@ struct st_call {
     uint32_t grants[2];
     uint32_t quiet;
     uint32_t decided; /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
+    uint32_t event_flags, pad; /* ST_EVENT_* of the exit's event */
     uint64_t block;   /* the thread's block, for the blob */
     uint8_t address[128];
     uint64_t message[7]; /* private copy of a msghdr */

@@ -106,6 +106,18 @@ static int ask(struct st_call *call)
     }
 }
 
+/* The result's event, with all signals blocked: this is the program's own time. */
+static void trace_result(struct st_block *block, const struct st_tramp *tramp)
+{
+    const struct st_regs *r = &tramp->regs;
+    const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    const st_mask all = ST_ALL_BLOCKED & ~ST_SYNCHRONOUS;
+    st_mask old = 0;
+    ST_SYS(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, &old, 8);
+    st_trace_exit(block, tramp->call->sysno, args, tramp->call->result, tramp->call->event_flags);
+    ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &old, 0, 8);
+}
+
 /* The call itself is made with the program's mask, and when nothing of this is under way any more: a signal handler that
  * interrupts it may stay away. */
 void st_python_entry(struct st_tramp *tramp)
@@ -121,4 +133,5 @@ void st_python_entry(struct st_tramp *tramp)
     else if (pass)
         st_execute(call);
     tramp->regs.rax = (uint64_t)call->result;
+    if (!block->python && st_traced(call->sysno)) trace_result(block, tramp);
 }
