@@ -144,9 +144,11 @@ enum st_chunk_kind {
     ST_CHUNK_PYTHON     /* "file:line:function\n", innermost first */
 };
 
-/* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. */
+/* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. Counts that arguments give are
+ * taken as 32 bits where `size` says no more; whatever they say, a chunk is at most `ST_CAPTURE_MOST` bytes where nothing else
+ * is said. ST_CAPTURE_RESULT_ARG as `arg` or `length`: the call's result instead of an argument. */
 enum st_capture_kind {
-    ST_CAPTURE_BYTES,    /* `size` bytes at args[arg] */
+    ST_CAPTURE_BYTES,    /* `size` bytes at args[arg], or as many of them as can be read */
     ST_CAPTURE_STRING,   /* up to a NUL, at most the string limit and one more */
     ST_CAPTURE_PATH,     /* up to a NUL, at most 4096 */
     ST_CAPTURE_BUFFER,   /* args[length] elements of `size` bytes, at most the string limit (bytes: one more) */
@@ -154,18 +156,24 @@ enum st_capture_kind {
     ST_CAPTURE_ARRAY,    /* args[length] elements of `size` bytes, at most ST_CAPTURE_MOST bytes */
     ST_CAPTURE_COUNTED,  /* as many bytes as the 32-bit number at args[length] says, at most `size`; and that number */
     ST_CAPTURE_IOVEC,    /* args[length] iovecs and what they point at; on exit as much of it as `result` says */
-    ST_CAPTURE_MSGHDR,   /* a msghdr, its name, iovecs and their data, control */
+    ST_CAPTURE_MSGHDR,   /* a msghdr, its name, iovecs and their data, control; `size` 1: links of descriptors in it as well */
     ST_CAPTURE_MMSGHDR,  /* args[length] mmsghdrs (on exit: `result`), each as above */
-    ST_CAPTURE_STRINGS,  /* a NULL-terminated array of strings, at most ST_CAPTURE_WORDS */
-    ST_CAPTURE_FD,       /* the link of descriptor args[arg]; under -y */
+    ST_CAPTURE_STRINGS,  /* a NULL-terminated array of pointers, and the first `size` strings of it */
+    ST_CAPTURE_FD,       /* the link of descriptor args[arg] (AT_FDCWD: of the current directory); under -y */
     ST_CAPTURE_INDIRECT, /* `size` bytes at the address that is at args[arg] + length */
-    ST_CAPTURE_DECIMAL   /* as BYTES with args[length] as their number, at most `size` */
+    ST_CAPTURE_DECIMAL,  /* as BYTES with args[length] as their number, at most `size` */
+    ST_CAPTURE_RETURNED, /* `result` bytes, at most `size` */
+    ST_CAPTURE_IOCTL,    /* as BYTES with the size in the request args[length], at least 64, at most `size` */
+    ST_CAPTURE_POINTERS, /* args[length] pointers, and `size` bytes at each of the first 32 */
+    ST_CAPTURE_FDS,      /* the links of descriptors that args[length] elements of `size` bytes begin with; `size` 0: of those
+                            whose bits are set among args[length] bits; under -y */
+    ST_CAPTURE_TEXT      /* as STRING, at the address that is at args[arg] + length; at most `size` */
 };
 #define ST_CAPTURE_MOST 4096
-#define ST_CAPTURE_WORDS 33
+#define ST_CAPTURE_RESULT_ARG 255
 #define ST_CAPTURE_ENTRY 1
 #define ST_CAPTURE_EXIT 2   /* where the call succeeded */
-#define ST_CAPTURE_FAILED 4 /* on exit, also where it failed */
+#define ST_CAPTURE_FAILED 4 /* on exit, where it failed */
 struct st_capture {
     uint8_t kind, arg, length, when;
     uint32_t size;
