@@ -59,9 +59,9 @@ struct st_ring_header {
     /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
     uint64_t trace_offset, trace_size; /* size: a power of two */
     uint64_t trace_reserved, trace_consumed, trace_dropped;
-    uint32_t trace_tsc;     /* times are time-stamp counters, which the reader turns into ns */
-    uint32_t trace_block;   /* a writer waits for room while there is a reader; 0: it drops */
-    uint32_t reader_word;   /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
+    uint32_t trace_tsc;   /* times are time-stamp counters, which the reader turns into ns */
+    uint32_t trace_block; /* a writer waits for room while there is a reader; 0: it drops */
+    uint32_t reader_word; /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
     uint32_t trace_pad;
     uint64_t reader_mutex[8];
 };
@@ -113,13 +113,13 @@ struct st_event {
     uint16_t kind, flags; /* st_event_kind; ST_EVENT_* flags */
     int32_t sysno;
 };
-#define ST_EVENT_INJECTED 1  /* exit: the result is a fault's */
-#define ST_EVENT_DELAYED 2   /* exit: a fault delayed it */
-#define ST_EVENT_RESTART 4   /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
-#define ST_EVENT_NO_RETURN 8 /* entry: it will have no exit */
-#define ST_EVENT_CUT 16      /* chunks did not fit */
+#define ST_EVENT_INJECTED 1   /* exit: the result is a fault's */
+#define ST_EVENT_DELAYED 2    /* exit: a fault delayed it */
+#define ST_EVENT_RESTART 4    /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
+#define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
+#define ST_EVENT_CUT 16       /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
-#define ST_EVENT_REFUSED 32  /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
     struct st_event event;
@@ -314,9 +314,9 @@ struct st_call {
     uint32_t delay_exit_us, signal;
     uint32_t grants[2];
     uint32_t quiet;
-    uint32_t decided; /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
+    uint32_t decided;          /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
     uint32_t event_flags, pad; /* ST_EVENT_* of the exit's event */
-    uint64_t block;   /* the thread's block, for the blob */
+    uint64_t block;            /* the thread's block, for the blob */
     uint8_t address[128];
     uint64_t message[7]; /* private copy of a msghdr */
     uint8_t small[64];   /* private copies of masks, open_how */

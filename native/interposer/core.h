@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../selftrace.h"
+#include "../trace/capture.h"
 #include "layout.h"
 
 #pragma GCC poison malloc free printf errno
@@ -239,7 +240,8 @@ struct st_state {
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[], st_text_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
+    st_text_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
@@ -346,8 +348,6 @@ void st_trace_signal(struct st_block *block, int32_t signal, const struct st_sig
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
 extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];
-uint32_t st_capture_all(const struct st_capture *ops, uint32_t count, const uint64_t args[6], int64_t result, uint32_t when,
-                        uint32_t string_limit, uint8_t *out, uint32_t room, uint16_t *flags);
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);

@@ -1,5 +1,6 @@
 /* Trace events: what a call was given, what came of it, signals and tasks, as frames in the shared ring. A frame is built in
  * the thread's block, gets its room with one compare-and-swap, and is there for the reader once its stamp is written. */
+#include "../trace/frame.h"
 #include "core.h"
 
 #define FUTEX_OWNER_DIED 0x40000000u
@@ -16,16 +17,9 @@ static uint64_t now(const struct st_ring_header *ring)
 static struct st_event *begin(struct st_block *block, uint16_t kind, int32_t sysno, uint32_t size)
 {
     struct st_event *event = (struct st_event *)block->frame;
-    *event = (struct st_event){.size = size, .time = now(st_state.ring), .pid = block->pid, .tid = block->tid, .kind = kind, .sysno = sysno};
+    *event =
+        (struct st_event){.size = size, .time = now(st_state.ring), .pid = block->pid, .tid = block->tid, .kind = kind, .sysno = sysno};
     return event;
-}
-
-static uint32_t checksum(const struct st_event *event)
-{
-    const uint64_t *words = (const uint64_t *)event;
-    uint64_t sum = 0;
-    for (uint32_t i = 2; i < event->size / 8; i++) sum = (sum << 7 | sum >> 57) + words[i];
-    return (uint32_t)(sum ^ sum >> 32) ^ event->size;
 }
 
 /* ---- room ---------------------------------------------------------------------------------------------- */
@@ -98,11 +92,35 @@ static void publish(struct st_block *block, uint64_t position)
 static void finish(struct st_block *block, uint64_t *said)
 {
     struct st_event *event = (struct st_event *)block->frame;
-    event->checksum = checksum(event);
+    event->checksum = st_frame_sum(event);
     if (claim(st_state.ring, event->size, said))
         publish(block, *said & ~1ull);
     else
         __atomic_fetch_add(&st_state.ring->trace_dropped, 1, __ATOMIC_RELAXED);
+}
+
+/* ---- what capture.c reads through ------------------------------------------------------------------------- */
+
+uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size)
+{
+    return (uint32_t)st_copy_some(to, (const void *)from, size);
+}
+
+uint32_t st_capture_string(uint8_t *to, uint64_t from, uint32_t most)
+{
+    int64_t length = st_copy_string(to, (const void *)from, most);
+    if (length >= 0) return (uint32_t)length < most ? (uint32_t)length + 1 : most;
+    uint32_t to_edge = 4096 - (uint32_t)(from & 4095);
+    return st_capture_read(to, from, to_edge < most ? to_edge : most);
+}
+
+uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
+{
+    uint8_t link[40] = "/proc/self/fd/";
+    if (fd == -100) memcpy(link, "/proc/self/cwd", sizeof "/proc/self/cwd");
+    if (fd != -100) st_put_number(link + 14, fd);
+    int64_t length = ST_SYS(__NR_readlink, link, to, most);
+    return length < 0 ? 0 : (uint32_t)length;
 }
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
@@ -119,14 +137,14 @@ int st_traced(int32_t sysno)
     return traced(sysno)->traced != 0;
 }
 
-static void capture(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
+static void captured(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
 {
     struct st_event *event = (struct st_event *)block->frame;
     const struct st_call_entry *entry = traced(event->sysno);
     const struct st_capture *ops = ST_PLAN_AT(struct st_capture, st_state.plan->captures) + entry->captures.first;
     if (!entry->captures.count) return;
-    event->size += st_capture_all(ops, entry->captures.count, args, result, when, st_state.plan->string_limit,
-                                  block->frame + event->size, (uint32_t)sizeof block->frame - event->size, &event->flags);
+    event->size += st_capture_all(ops, entry->captures.count, args, result, when, st_state.plan->string_limit, block->frame + event->size,
+                                  (uint32_t)sizeof block->frame - event->size, &event->flags);
 }
 
 static int ends(int32_t sysno)
@@ -141,7 +159,7 @@ void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6
     memcpy(entry->args, args, sizeof entry->args);
     entry->site = site;
     if (ends(sysno)) entry->event.flags |= ST_EVENT_NO_RETURN;
-    capture(block, args, 0, ST_CAPTURE_ENTRY);
+    captured(block, args, 0, ST_CAPTURE_ENTRY);
     finish(block, &said);
 }
 
@@ -150,9 +168,7 @@ static void put_exit(struct st_block *block, int32_t sysno, const uint64_t args[
     struct st_exit *leaving = (struct st_exit *)begin(block, ST_EVENT_EXIT, sysno, sizeof *leaving);
     leaving->result = result;
     leaving->event.flags = (uint16_t)flags;
-    int failed = result < 0 && result > -4096;
-    if (!(flags & (ST_EVENT_RESTART | ST_EVENT_CANCELLED)))
-        capture(block, args, result, failed ? ST_CAPTURE_FAILED : ST_CAPTURE_EXIT | ST_CAPTURE_FAILED);
+    if (!(flags & (ST_EVENT_RESTART | ST_EVENT_CANCELLED))) captured(block, args, result, ST_CAPTURE_EXIT);
     finish(block, said);
 }
 

@@ -13,7 +13,7 @@
 #define ST_STUB_POST_TRAP 80 /* return PC of that second trap */
 #define ST_STUB_TRACE 80     /* run, then to st_trace_return: an event of the result */
 #define ST_STUB_TRACE_END 96
-#define ST_STUB_CLONE 96     /* the same for a clone whose child has no altstack yet */
+#define ST_STUB_CLONE 96 /* the same for a clone whose child has no altstack yet */
 #define ST_STUB_CLONE_TRAP 117
 #define ST_STUB_CHILD_TRAP 183
 #define ST_STUB_LEAVE 192 /* the mask, the last registers, on to where the thread resumes: the way out of our handler */

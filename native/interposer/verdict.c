@@ -177,12 +177,21 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     switch (rule->action) {
     case ST_ALLOW: return -2;
     case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
-    case ST_RETVAL: call->event_flags |= ST_EVENT_INJECTED; call->result = rule->retval; return ST_VERDICT_RESULT;
+    case ST_RETVAL:
+        call->event_flags |= ST_EVENT_INJECTED;
+        call->result = rule->retval;
+        return ST_VERDICT_RESULT;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
     case ST_SIGNAL: call->signal = (uint32_t)rule->signal; return -1;
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
-    case ST_DELAY_ENTER: call->event_flags |= ST_EVENT_DELAYED; pause_for(rule->delay_us); return -1;
-    case ST_DELAY_EXIT: call->event_flags |= ST_EVENT_DELAYED; call->delay_exit_us = rule->delay_us; return -1;
+    case ST_DELAY_ENTER:
+        call->event_flags |= ST_EVENT_DELAYED;
+        pause_for(rule->delay_us);
+        return -1;
+    case ST_DELAY_EXIT:
+        call->event_flags |= ST_EVENT_DELAYED;
+        call->delay_exit_us = rule->delay_us;
+        return -1;
     case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;

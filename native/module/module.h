@@ -31,6 +31,16 @@ uint32_t st_record_sum(const void *record);
 /* Adds rules for paths, one after the other: 8 bytes of rights on a directory, 8 bytes of rights on anything else, the path
  * and a NUL. A path that does not exist grants nothing. 0, or -errno and the offset of the rule that failed. */
 int64_t st_landlock_paths(int32_t ruleset, const uint8_t *rules, uint64_t size, uint64_t *failed);
+/* ---- the reader's end of the event ring. The thread that makes one is held to be it: when it ends, writers wait no more.
+ * ring: mapped, its trace_* fields filled. NULL: errno says why. */
+struct st_drain;
+struct st_drain *st_drain_new(void *ring);
+void st_drain_free(struct st_drain *drain);
+/* Whole frames, with times in ns, in the order in which they got their room; at least ST_EVENT_MAX bytes of room. Returns
+ * the bytes written to `out`, 0: nothing is there now. */
+uint64_t st_drain_read(struct st_drain *drain, uint8_t *out, uint64_t room);
+/* Frames that did not fit, or were never finished. */
+uint64_t st_drain_lost(const struct st_drain *drain);
 /* cffi: end */
 
 void st_hook(struct st_call *call);

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from selftrace.calls import table
-from selftrace.policy.plan import AddrPattern, Condition, NativeMatch, NativeRule, PathPattern, Plan
+from selftrace.policy.plan import AddrPattern, Capture, Condition, NativeMatch, NativeRule, PathPattern, Plan
 
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
 _ACTIONS = ("allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python")
@@ -67,6 +67,7 @@ class _Writer:
                 "addr_patterns",
                 "matches",
                 "rules",
+                "captures",
             )
         }
         self.sets: list[int] = []
@@ -210,9 +211,16 @@ def _calls(plan: Plan, writer: _Writer, limit: int) -> list[dict[str, Any]]:
                 )["first"],
                 "fd": fds[0] if fds else -1,
                 "known": int(sysno in plan.filter.known),
+                "traced": int(sysno in native.traced),
+                "captures": writer.add("captures", [_capture(op) for op in native.traced.get(sysno, ())]),
             }
         )
     return entries
+
+
+def _capture(op: Capture) -> dict[str, int]:
+    kind, arg, length, when, size = op
+    return {"kind": kind, "arg": arg, "length": length, "when": when, "size": size}
 
 
 def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> bytes:
@@ -237,7 +245,9 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.net_closed * lib.ST_PLAN_NET_CLOSED
         | native.hosts * lib.ST_PLAN_HOSTS
         | bool(plan.handlers) * lib.ST_PLAN_PYTHON
+        | native.trace * lib.ST_PLAN_TRACE
     )
+    head.string_limit = native.string_limit
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row
     head.tasks, head.tasks_row = native.tasks, native.tasks_row
@@ -263,6 +273,7 @@ def _lay_out(ffi: Any, head: Any, entries: list[Any], writer: _Writer, program: 
         ("matches", writer.array("struct st_match", writer.lists["matches"])),
         ("rules", writer.array("struct st_rule", writer.lists["rules"])),
         ("rule_refs", writer.array("uint16_t", writer.rule_refs)),
+        ("captures", writer.array("struct st_capture", writer.lists["captures"])),
         ("texts", bytes(writer.texts)),
     ]
     body = bytearray(bytes(ffi.sizeof("struct st_plan")))

@@ -149,6 +149,14 @@ class Limits:
 
 
 @record
+class Tracing:
+    """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string."""
+
+    calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
+    string_limit: int = 32
+
+
+@record
 class Default:
     """[default]."""
 
@@ -172,6 +180,7 @@ class PolicyModel:
     net: Net | None = None
     process: Process | None = None
     limits: Limits = Limits()
+    tracing: Tracing | None = None
     rules: tuple[Rule, ...] = ()
     sources: tuple[str, ...] = ()
     """Files read, the policy's own last."""
