@@ -31,7 +31,7 @@
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73
 #define ST_RING_SLOTS 512
-#define ST_RING_OFFSET 24576 /* where the records begin, behind the header */
+#define ST_RING_OFFSET 28672 /* where the records begin, behind the header */
 #define ST_RECORD_SIZE 2048
 #define ST_RECORD_TEXT 1824
 
@@ -54,7 +54,7 @@ struct st_ring_header {
     int32_t start_error; /* errno of a first program that could not be started */
     uint32_t pad;
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
-    uint64_t tree_counters[256];
+    uint64_t tree_counters[512];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
     /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
     uint64_t trace_offset, trace_size; /* size: a power of two */
@@ -200,7 +200,7 @@ enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THR
 #define ST_GATE_KILL 1
 #define ST_GATE_LOG 2
 #define ST_GATE_QUIET 4
-#define ST_COUNTERS 256
+#define ST_COUNTERS 512
 
 struct st_span {
     uint32_t first, count;

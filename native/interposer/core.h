@@ -317,6 +317,7 @@ uint32_t st_signals_keep(const struct st_block *block);
 void st_signals_kept(struct st_block *block, uint32_t kept);
 
 /* verdicts */
+void st_pause(uint32_t microseconds);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);

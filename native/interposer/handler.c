@@ -31,6 +31,14 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     }
 }
 
+/* A call that is not made, but may be late and bring a signal all the same. */
+static void answered(struct st_context *uc, const struct st_call *call)
+{
+    uc->regs.rax = (uint64_t)call->result;
+    if (call->delay_exit_us) st_pause(call->delay_exit_us);
+    if (call->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), call->signal);
+}
+
 static void judged(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     int error = st_integrity(call);
@@ -42,7 +50,7 @@ static void judged(struct st_block *block, struct st_context *uc, struct st_call
     }
     switch (st_judge(block, call)) {
     case ST_VERDICT_PASS: pass(block, uc, call); break;
-    case ST_VERDICT_RESULT: uc->regs.rax = (uint64_t)call->result; break;
+    case ST_VERDICT_RESULT: answered(uc, call); break;
     case ST_VERDICT_PYTHON: st_python_enter(block, uc, call); break;
     case ST_VERDICT_KILL: ST_SYS(__NR_kill, ST_SYS(__NR_getpid), ST_SIGKILL); break;
     }

@@ -76,10 +76,7 @@ int64_t st_execute(struct st_call *call)
     const uint64_t *a = call->args;
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS; /* would take the handler with it */
     call->result = ST_SYS(call->sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
-    if (call->delay_exit_us) {
-        int64_t wait[2] = {call->delay_exit_us / 1000000, (int64_t)(call->delay_exit_us % 1000000) * 1000};
-        ST_SYS(__NR_nanosleep, wait, 0);
-    }
+    if (call->delay_exit_us) st_pause(call->delay_exit_us);
     if (call->signal) ST_SYS(__NR_tgkill, st_state.pid, ST_SYS(__NR_gettid), call->signal);
     return call->result;
 }

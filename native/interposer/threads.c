@@ -309,10 +309,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         uc->mask = record->mask;
     }
     back_to_site(uc, record, record->result);
-    if (record->delay_exit_us) {
-        int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
-        ST_SYS(__NR_nanosleep, wait, 0);
-    }
+    if (record->delay_exit_us) st_pause(record->delay_exit_us);
     if (record->event) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
     record->event = 0;
     if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);

@@ -163,7 +163,7 @@ static int may_ask_python(const struct st_block *block, const struct st_call *ca
     return !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
 }
 
-static void pause_for(uint32_t microseconds)
+void st_pause(uint32_t microseconds)
 {
     int64_t wait[2] = {microseconds / 1000000, (int64_t)(microseconds % 1000000) * 1000};
     ST_SYS(__NR_nanosleep, wait, 0);
@@ -186,7 +186,7 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
     case ST_DELAY_ENTER:
         call->event_flags |= ST_EVENT_DELAYED;
-        pause_for(rule->delay_us);
+        st_pause(rule->delay_us);
         return -1;
     case ST_DELAY_EXIT:
         call->event_flags |= ST_EVENT_DELAYED;

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from selftrace.calls import table
+from selftrace.errors import PolicyError
 from selftrace.policy.plan import AddrPattern, Capture, Condition, NativeMatch, NativeRule, PathPattern, Plan
 
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
@@ -235,7 +236,11 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
     native = plan.native
     writer = _Writer(ffi)
     entries = _calls(plan, writer, lib.ST_NR_MAX)
-    writer.add("rules", [writer.rule(rule, min(i, lib.ST_COUNTERS - 1)) for i, rule in enumerate(native.rules)])
+    counted = [index for index, rule in enumerate(native.rules) if rule.when is not None]
+    if len(counted) > lib.ST_COUNTERS:
+        raise PolicyError(f"{len(counted)} rules count calls, {lib.ST_COUNTERS} can: name fewer calls in rules with `when`")
+    counters = {index: counter for counter, index in enumerate(counted)}
+    writer.add("rules", [writer.rule(rule, counters.get(index, 0)) for index, rule in enumerate(native.rules)])
     head = ffi.new("struct st_plan *")
     head.magic, head.abi = lib.ST_PLAN_MAGIC, lib.ST_ABI
     head.flags = (
