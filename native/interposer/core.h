@@ -152,10 +152,14 @@ struct st_record {
     uint32_t pad;
     uint64_t saved[8]; /* a traced call's return: see st_trace_return */
     uint64_t claimed;  /* its event's position in the ring, bit 0 set; 0: none yet */
-    uint32_t event;    /* the call under way gets an event when it returns; through ST_STUB_POST or ST_STUB_TRACE */
+    uint32_t event;    /* st_event_state of the call under way */
     uint32_t flags;    /* ST_EVENT_* of that */
     uint64_t unused[6];
 };
+
+/* Whether a call gets an event when it returns. AT_TRAP: by the handler, of ST_STUB_POST. DUE: by st_trace_return; WRITTEN:
+ * and the thread may still be on its way back from there. */
+enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
 
 /* A vfork parent's share of a block while its child borrows it. */
 struct st_vfork {

@@ -183,18 +183,19 @@ void st_trace_after(struct st_record *record)
 {
     struct st_block *block = st_block_at((uint32_t)(record - st_records));
     put_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags, &record->claimed);
-    record->event = 0;
+    record->event = ST_EVENT_WRITTEN;
 }
 
 /* The same, when a signal came first: from its start, or only what is left if room was taken. */
 void st_trace_finish(struct st_block *block, struct st_record *record)
 {
-    if (!record->event) return;
+    int due = record->event == ST_EVENT_DUE;
+    record->event = ST_NO_EVENT;
+    if (!due) return;
     if (record->claimed & 1)
         publish(block, record->claimed & ~1ull);
     else
         put_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags, &record->claimed);
-    record->event = 0;
 }
 
 /* ---- signals and tasks ----------------------------------------------------------------------------------- */

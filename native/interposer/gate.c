@@ -93,7 +93,8 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
 {
     struct st_record *record = &st_records[block->index];
     struct st_regs *regs = &uc->regs;
-    record->event = block->traced;
+    stub = returning(block, uc, stub);
+    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
     record->flags = block->call.event_flags;
     record->claimed = 0;
     record->delay_exit_us = record->signal = 0;
@@ -106,7 +107,7 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
     record->site = regs->rip;
     record->sysno = (int32_t)regs->rax;
     st_put_args(regs, args);
-    regs->rip = st_block_stub(block, returning(block, uc, stub));
+    regs->rip = st_block_stub(block, stub);
 }
 
 void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6])

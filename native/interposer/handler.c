@@ -101,6 +101,9 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
-    if (!own_trap(block, uc)) trapped(block, uc);
+    if (!own_trap(block, uc)) {
+        st_records[block->index].event = ST_NO_EVENT;
+        trapped(block, uc);
+    }
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }

@@ -109,7 +109,7 @@ static void uncount(uint64_t sysno)
  * or back. */
 static int event_under_way(const struct st_block *block, const struct st_regs *regs)
 {
-    if (!block || !st_records[block->index].event) return 0;
+    if (!block || st_records[block->index].event < ST_EVENT_DUE) return 0;
     if (regs->rip >= (uint64_t)st_trace_return && regs->rip < (uint64_t)st_trace_return_end) return 1;
     return regs->rsp - (uint64_t)block->stack <= ST_BLOCK_STACK;
 }
@@ -143,8 +143,8 @@ static void show_result(struct st_block *block, struct st_regs *regs)
 /* A call of which nothing came: a signal was first. It is made again after the handler, or gone: was not made at all. */
 static void show_restart(struct st_block *block, const struct st_record *record, int gone)
 {
-    if (!block || !record->event) return;
-    st_records[block->index].event = 0;
+    if (!block || (record->event != ST_EVENT_DUE && record->event != ST_EVENT_AT_TRAP)) return;
+    st_records[block->index].event = ST_NO_EVENT;
     st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, gone ? ST_EVENT_CANCELLED : ST_EVENT_RESTART);
 }
 

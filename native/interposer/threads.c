@@ -151,7 +151,7 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};
     record->parent_pending = 1;
     child->pid = block->tid; /* until it knows its own: who made it */
-    st_records[block->index].event = block->traced;
+    st_records[block->index].event = block->traced ? ST_EVENT_AT_TRAP : ST_NO_EVENT;
     st_records[block->index].sysno = call->sysno;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
@@ -275,7 +275,7 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
-    if (result && record->event) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
+    if (result && record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
     uc->mask = record->mask;
     back_to_site(uc, record, result);
 }
@@ -288,7 +288,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         struct st_cloning cloning = record->cloning;
         struct st_record *own = &st_records[block->index];
         if (own->event) st_trace_exit(block, own->sysno, cloning.args, (int64_t)cloning.result, 0);
-        own->event = 0;
+        own->event = ST_NO_EVENT;
         uc->mask = cloning.mask;
         back_to(uc, cloning.args, cloning.site, cloning.result);
         __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
@@ -310,8 +310,8 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     }
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) st_pause(record->delay_exit_us);
-    if (record->event) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
-    record->event = 0;
+    if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
+    record->event = ST_NO_EVENT;
     if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);
 }
 
