@@ -41,6 +41,17 @@ void st_drain_free(struct st_drain *drain);
 uint64_t st_drain_read(struct st_drain *drain, uint8_t *out, uint64_t room);
 /* Frames that did not fit, or were never finished. */
 uint64_t st_drain_lost(const struct st_drain *drain);
+/* ---- counting calls. buckets: of durations, by their highest bit and the four below it. */
+struct st_count {
+    uint64_t calls, errors, total_ns, shortest_ns, longest_ns;
+    uint64_t buckets[992];
+};
+struct st_counts;
+struct st_counts *st_counts_new(void);
+void st_counts_free(struct st_counts *counts);
+void st_counts_feed(struct st_counts *counts, const uint8_t *frames, uint64_t size);
+/* NULL: no such call returned. */
+const struct st_count *st_counts_of(const struct st_counts *counts, uint32_t sysno);
 /* cffi: end */
 
 void st_hook(struct st_call *call);
