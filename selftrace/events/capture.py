@@ -168,12 +168,17 @@ class Capture:
 
     def __iter__(self) -> Iterator[bytes]:
         """The whole frames. Raises OSError."""
+        for block, offsets, end in self.blocks():
+            yield from map(block.__getitem__, map(slice, offsets, [*offsets[1:], end]))
+
+    def blocks(self) -> Iterator[tuple[bytes, list[int], int]]:
+        """The same in blocks: bytes, where in them each frame begins, where the last ends."""
         rest = b""
         while True:
             more = self._file.read(_BLOCK)
             block = rest + more if rest else more
             offsets, end, corrupt = self._find(block)
-            yield from map(block.__getitem__, map(slice, offsets, [*offsets[1:], end]))
+            yield block, offsets, end
             self.offset += end
             rest = block[end:]
             if corrupt or not more:

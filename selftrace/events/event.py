@@ -12,9 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
+    _Captured = tuple[dict[int, bytes], dict[int, bytes], bytes]
+    """Memory by address, links of descriptors, the Python stack."""
     Kind = Literal["call", "signal", "exec", "fork", "exit", "lost"]
 
-_LINKED = ("fd", "dirfd")
+_ENTRY_END, _EXIT_END = frames.body_end(frames.ENTRY), frames.body_end(frames.EXIT)
+_NOTHING: _Captured = ({}, {}, b"")
 _MARKS = {
     frames.INJECTED: "injected",
     frames.DELAYED: "delayed",
@@ -42,7 +45,7 @@ class TraceEvent:
     pid, tid: who. time_ns: CLOCK_MONOTONIC when it happened, of a call when it began.
     """
 
-    __slots__ = ("_args", "_enter", "_home", "_leave", "_end_ns", "flags", "kind", "pid", "sysno", "tid", "time_ns")
+    __slots__ = ("_args", "_captured", "_end_ns", "_enter", "_home", "_leave", "flags", "kind", "pid", "sysno", "tid", "time_ns")
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class TraceEvent:
         self._leave = leave
         self._end_ns = end_ns
         self._args: dict[str, Any] | None = None
+        self._captured: _Captured | None = None
 
     @property
     def name(self) -> str:
@@ -93,14 +97,14 @@ class TraceEvent:
     def _decode(self) -> dict[str, Any]:
         if self.kind != "call" or self._enter is None:
             return {}
-        *args, _ = frames.ENTRY_BODY.unpack_from(self._enter, frames.HEAD.size)
-        return self._home.values.args(self.sysno, args, self._memory(frames.MEMORY))
+        args = frames.ARGS.unpack_from(self._enter, frames.HEAD.size)
+        return self._home.values.args(self.sysno, args, self._chunks()[0])
 
-    def _memory(self, kind: int) -> dict[int, bytes]:
-        found = {}
-        for frame, frame_kind in ((self._enter, frames.ENTRY), (self._leave, frames.EXIT)):
-            if frame is not None and len(frame) > frames.body_end(frame_kind):
-                found.update({at: data for at, what, data in frames.chunks(frame, frame_kind) if what == kind})
+    def _chunks(self) -> _Captured:
+        """What was captured at entry and exit of a call."""
+        found = self._captured
+        if found is None:
+            found = self._captured = _captured(self._enter, self._leave) if self.kind == "call" else _NOTHING
         return found
 
     @property
@@ -140,12 +144,12 @@ class TraceEvent:
         where = self._home.values.path_args(self.sysno)
         values = tuple(self.args.values()) if where else ()
         found = [values[at] for at in where if at < len(values) and isinstance(values[at], str)]
-        return (*found, *self.descriptors.values())
+        return (*found, *map(text, self._chunks()[1].values()))
 
     @property
     def descriptors(self) -> dict[int, str]:
         """Descriptor → what it stands for (its link in /proc), where that was captured (-y)."""
-        links = self._memory(frames.FD_LINK)
+        links = self._chunks()[1]
         return {(number & 0xFFFFFFFF ^ 0x80000000) - 0x80000000: text(data) for number, data in links.items()}
 
     @property
@@ -162,10 +166,8 @@ class TraceEvent:
     @property
     def stack(self) -> tuple[Frame, ...]:
         """The Python stack at the call, innermost first, where it was captured."""
-        if self.kind != "call" or self._enter is None:
-            return ()
-        found = [data for _, what, data in frames.chunks(self._enter, frames.ENTRY) if what == frames.PYTHON]
-        return tuple([_frame(line) for data in found for line in data.decode("utf-8", "replace").splitlines()])
+        lines = self._chunks()[2].decode("utf-8", "replace").splitlines()
+        return tuple([_frame(line) for line in lines])
 
     @property
     def info(self) -> dict[str, Any]:
@@ -189,6 +191,24 @@ class TraceEvent:
         args = ", ".join(f"{name}={value!r}" for name, value in self.args.items())
         result = self.result
         return f"<{self.name}({args}) = {'?' if result is None else result}{' ' + self.error if self.error else ''}>"
+
+
+def _captured(enter: bytes | None, leave: bytes | None) -> _Captured:
+    plain = (enter is None or len(enter) == _ENTRY_END) and (leave is None or len(leave) == _EXIT_END)
+    if plain:
+        return _NOTHING
+    memory: dict[int, bytes] = {}
+    links: dict[int, bytes] = {}
+    stack = b""
+    for frame, kind in ((enter, frames.ENTRY), (leave, frames.EXIT)):
+        for address, what, data in frames.chunks(frame, kind) if frame is not None else ():
+            if what == frames.MEMORY:
+                memory[address] = data
+            elif what == frames.FD_LINK:
+                links[address] = data
+            elif what == frames.PYTHON:
+                stack = data
+    return memory, links, stack
 
 
 def _frame(line: str) -> Frame:

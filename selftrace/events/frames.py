@@ -23,6 +23,7 @@ MEMORY, FD_LINK, REGISTERS, PYTHON = range(4)
 HEAD = Struct("<QIIQiiHHi")
 """stamp, size, checksum, time in ns, pid, tid, kind, flags, sysno."""
 ENTRY_BODY = Struct("<6QQ")
+ARGS = Struct("<6Q")
 EXIT_BODY = Struct("<q")
 _CHUNK = Struct("<QII")
 _SIZES = {ENTRY: HEAD.size + ENTRY_BODY.size, EXIT: HEAD.size + EXIT_BODY.size}

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 _SIGNED = frozenset({"fd", "dirfd", "pid", "offset", "int"})
 
 
+class Name(str):
+    """A named value, such as SEEK_SET: it is written without quotes."""
+
+    __slots__ = ()
+
+
 def text(data: bytes) -> str:
     """As os.fsdecode does, on systems too whose paths are no bytes."""
     return data.decode(sys.getfilesystemencoding(), "surrogateescape")
@@ -119,7 +125,7 @@ class Values:
         if arg.role == "mode":
             return _number(arg, signed=False)
         if arg.role == "signal":
-            return lambda value, _memory: signal_name(value & 0xFFFFFFFF) if value & 0xFFFFFFFF else 0
+            return lambda value, _memory: Name(signal_name(value & 0xFFFFFFFF)) if value & 0xFFFFFFFF else 0
         if arg.role == "sockaddr":
             return self._sockaddr
         if arg.role == "buffer":
@@ -138,7 +144,7 @@ class Values:
         def named(value: int) -> Any:
             names = flag_names(flagset, value, table)
             if enum:
-                return value if names.startswith("0x") else names
+                return value if names.startswith("0x") else Name(names)
             return () if names == "0" else tuple(names.split("|"))
 
         return lambda value, _memory: named(value & mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from selftrace.events.values import encoded
+from selftrace.events.values import Name, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def to_dict(event: TraceEvent) -> dict[str, Any]:
         found.update(
             name=event.name,
             sysno=event.sysno,
-            args=_plain(event.args),
+            args=plain(event.args),
             result=event.result,
             error=event.error,
             duration_ns=event.duration_ns,
@@ -87,14 +87,15 @@ def _bytes(value: bytes) -> Any:
         return {"base64": b64encode(value).decode("ascii")}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of TraceEvent.args as JSON has it."""
     kind = type(value)
     if kind is int or value is None:
         return value
-    if kind is str:
+    if kind is str or kind is Name:
         return _text(value)
     if kind is dict:
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if kind is bytes:
         return _bytes(value)
-    return [_plain(item) for item in value]
+    return [plain(item) for item in value]

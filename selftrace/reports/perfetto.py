@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from selftrace.errors import UnsupportedError
-from selftrace.reports.jsonlines import to_dict
+from selftrace.reports.jsonlines import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 _CLOCK_REALTIME, _CLOCK_MONOTONIC = 1, 3
 """perfetto/protos/common/builtin_clock.proto."""
 _SEQUENCE = 1
+_BATCH = 1000
 
 
-def _protobufs() -> Any:
+def protobufs() -> Any:
+    """The package's messages. Raises UnsupportedError if it is missing."""
     try:
         from perfetto.protos.perfetto.trace import perfetto_trace_pb2
     except ImportError as error:
@@ -39,21 +41,27 @@ class PerfettoWriter:
 
     def __init__(self, file: IO[bytes], metadata: Metadata) -> None:
         """Raises UnsupportedError if the package is missing."""
-        self._protobufs = _protobufs()
+        self._protobufs = protobufs()
         self._file = file
+        self._batch = self._protobufs.Trace()
+        self._held = 0
         self._tracks: dict[int, int] = {}
         self._command = " ".join(metadata.command)
         self.slices = 0
         if metadata.realtime_ns:
             self._clocks(metadata)
 
-    def _write(self, packet: Any) -> None:
-        trace = self._protobufs.Trace()
-        trace.packet.append(packet)
-        self._file.write(trace.SerializeToString())
+    def flush(self) -> None:
+        """Writes what is held back. Parts of a trace, one after the other, are a trace."""
+        self._file.write(self._batch.SerializeToString())
+        self._batch = self._protobufs.Trace()
+        self._held = 0
 
     def _packet(self, time_ns: int) -> Any:
-        packet = self._protobufs.TracePacket()
+        if self._held == _BATCH:
+            self.flush()
+        self._held += 1
+        packet = self._batch.packet.add()
         packet.timestamp = time_ns
         packet.timestamp_clock_id = _CLOCK_MONOTONIC
         packet.trusted_packet_sequence_id = _SEQUENCE
@@ -65,7 +73,6 @@ class PerfettoWriter:
         for number, time_ns in ((_CLOCK_MONOTONIC, metadata.monotonic_ns), (_CLOCK_REALTIME, metadata.realtime_ns)):
             clock = packet.clock_snapshot.clocks.add()
             clock.clock_id, clock.timestamp = number, time_ns
-        self._write(packet)
 
     def _track(self, event: TraceEvent) -> int:
         """The track of a thread; described when it is first seen."""
@@ -78,7 +85,6 @@ class PerfettoWriter:
             track.uuid, track.parent_uuid = found, process
             track.thread.pid, track.thread.tid = event.pid, event.tid
             track.thread.thread_name = "main" if event.pid == event.tid else "thread"
-            self._write(packet)
         return found
 
     def _process(self, event: TraceEvent) -> int:
@@ -90,42 +96,42 @@ class PerfettoWriter:
             track.uuid = found
             track.process.pid = event.pid
             track.process.process_name = self._command or "selftrace"
-            self._write(packet)
         return found
 
     def add(self, event: TraceEvent) -> None:
         """Writes one event: a call as a slice that begins and ends, anything else as an instant."""
         kinds = self._protobufs.TrackEvent
         track = self._track(event)
-        line = to_dict(event)
+        call = event.kind == "call"
         packet = self._packet(event.time_ns)
-        packet.track_event.type = kinds.TYPE_SLICE_BEGIN if event.kind == "call" else kinds.TYPE_INSTANT
-        packet.track_event.track_uuid = track
-        packet.track_event.name = event.name or event.kind
-        packet.track_event.categories.append(event.kind)
-        self._annotate(packet.track_event, line)
-        self._write(packet)
-        if event.kind == "call" and event.result is not None:
+        slice_ = packet.track_event
+        slice_.type = kinds.TYPE_SLICE_BEGIN if call else kinds.TYPE_INSTANT
+        slice_.track_uuid = track
+        slice_.name = event.name or event.kind
+        slice_.categories.append(event.kind)
+        self._annotate(slice_, plain(event.args if call else event.info))
+        self.slices += call
+        result = event.result
+        if call and result is not None:
             packet = self._packet(event.time_ns + (event.duration_ns or 0))
             packet.track_event.type = kinds.TYPE_SLICE_END
             packet.track_event.track_uuid = track
-            self._write(packet)
-        self.slices += event.kind == "call"
+            self._annotate(packet.track_event, {"result": result, "error": event.error, "marks": ", ".join(event.marks)})
 
-    def _annotate(self, track_event: Any, line: dict[str, Any]) -> None:
-        common = ("kind", "time_ns", "realtime_ns", "pid", "tid", "name", "duration_ns", "sysno", "args", "path")
-        for name, value in {**line.get("args", {}), **{k: v for k, v in line.items() if k not in common}}.items():
-            if value is None or value == ():
+    def _annotate(self, track_event: Any, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            if value is None or value == "":
                 continue
             note = track_event.debug_annotations.add()
             note.name = name
-            if type(value) is int:
-                if value < 1 << 63:
-                    note.int_value = value
-                else:
-                    note.uint_value = value
+            if type(value) is str:
+                note.string_value = value
+            elif type(value) is not int:
+                note.string_value = json.dumps(value)
+            elif value < 1 << 63:
+                note.int_value = value
             else:
-                note.string_value = value if isinstance(value, str) else json.dumps(value)
+                note.uint_value = value
 
 
 def write(file: IO[bytes], metadata: Metadata, events: Iterable[TraceEvent]) -> int:
@@ -133,4 +139,5 @@ def write(file: IO[bytes], metadata: Metadata, events: Iterable[TraceEvent]) -> 
     writer = PerfettoWriter(file, metadata)
     for event in events:
         writer.add(event)
+    writer.flush()
     return writer.slices

@@ -135,7 +135,7 @@ def histograms(counts: Counts, *, sort: str = "time-percent") -> Iterator[str]:
         if not found:
             continue
         yield ""
-        yield f"{count.name}: {count.timed} calls"
+        yield f"{count.name}: {count.timed} call{'s' if count.timed != 1 else ''}"
         most = max(found.values())
         for power in range(min(found), max(found) + 1):
             number = found.get(power, 0)
