@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         TraceFileError,
         UnsupportedError,
     )
+    from selftrace.events.event import TraceEvent
+    from selftrace.events.trace import Trace
     from selftrace.policy.api import Policy
     from selftrace.policy.kill import Kill
     from selftrace.result import Event, Frame, Guarantee, Result, Usage, Violation
@@ -43,6 +45,8 @@ _HOMES = {
     "Result": "result",
     "RunError": "errors",
     "SelftraceError": "errors",
+    "Trace": "events.trace",
+    "TraceEvent": "events.event",
     "TraceFileError": "errors",
     "UnsupportedError": "errors",
     "Usage": "result",
@@ -64,6 +68,8 @@ __all__ = [
     "Result",
     "RunError",
     "SelftraceError",
+    "Trace",
+    "TraceEvent",
     "TraceFileError",
     "UnsupportedError",
     "Usage",

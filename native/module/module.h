@@ -28,6 +28,12 @@ void st_report_text(struct st_call *call, uint32_t kind, uint32_t row, int64_t r
 uint32_t st_python_stack(uint8_t *text, uint32_t size, uint32_t *foreign);
 /* The sum that a whole record's checksum is. */
 uint32_t st_record_sum(const void *record);
+/* The checksum that a whole frame has (native/trace/frame.h). */
+uint32_t st_event_sum(const struct st_event *event);
+/* Where the frames of a capture begin, as far as they are whole: at most *count, set to their number. Returns where the last
+ * of them ends. corrupt: 1 if no frame can begin there, 0 if one may go on behind `size` (or *count was too small). bytes is
+ * aligned to 8. */
+uint64_t st_frames_whole(const uint8_t *bytes, uint64_t size, uint32_t *offsets, uint32_t *count, int32_t *corrupt);
 /* Adds rules for paths, one after the other: 8 bytes of rights on a directory, 8 bytes of rights on anything else, the path
  * and a NUL. A path that does not exist grants nothing. 0, or -errno and the offset of the rule that failed. */
 int64_t st_landlock_paths(int32_t ruleset, const uint8_t *rules, uint64_t size, uint64_t *failed);

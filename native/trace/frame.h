@@ -1,14 +1,16 @@
-/* What writer and readers of a frame share. */
-#ifndef ST_FRAME_H
-#define ST_FRAME_H
+/* The checksum of a trace event's frame, for all who write or read one: no libc, so that the interposer can use it too. */
+#ifndef ST_TRACE_FRAME_H
+#define ST_TRACE_FRAME_H
 #include "../selftrace.h"
 
-/* A whole frame's checksum: of all but its first two words, and of its size. */
+/* The 64-bit words of the frame but its stamp, the checksum itself taken as 0, added up; then the upper half of the sum added
+ * to the lower. A flipped bit never goes unseen: it changes the sum by a power of two, and that survives the folding. */
 static inline uint32_t st_frame_sum(const struct st_event *event)
 {
     const uint64_t *words = (const uint64_t *)event;
-    uint64_t sum = event->size;
-    for (uint32_t i = 2; i < event->size / 8; i++) sum = (sum << 7 | sum >> 57) + words[i];
-    return (uint32_t)(sum ^ sum >> 32);
+    uint64_t sum = 0;
+    for (uint32_t i = 1; i < event->size / 8; i++) sum += words[i];
+    sum -= (uint64_t)event->checksum << 32;
+    return (uint32_t)(sum + (sum >> 32));
 }
 #endif

@@ -18,13 +18,13 @@ COMMANDS = {
     "explain": "what a policy decides, by which line, and what that rests on",
     "check": "look for mistakes in policy files",
     "policy": "list, show and describe the shipped policies",
+    "report": "present a capture: strace's text, a table, JSON lines, Perfetto, a page",
     "preload": "what puts a policy into a program that somebody else starts",
     "doctor": "what this machine can enforce, tried out",
     "help": "read the manual",
 }
 LATER = {
     "trace": "step 3",
-    "report": "step 3",
     "learn": "step 3",
     "compare": "step 4",
     "debug": "step 4",

@@ -1,0 +1,101 @@
+"""A trace as JSON lines: a line about the trace, then one for each event. reports/trace.schema.json describes a line."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+from selftrace.events.values import Name, encoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from selftrace.events.capture import Metadata
+    from selftrace.events.event import TraceEvent
+
+SCHEMA = 1
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def header(metadata: Metadata) -> dict[str, Any]:
+    """The first line."""
+    return {
+        "kind": "trace",
+        "schema": SCHEMA,
+        "selftrace": metadata.selftrace,
+        "arch": metadata.arch,
+        "command": [_text(word) for word in metadata.command],
+        "time_ns": metadata.monotonic_ns,
+        "realtime_ns": metadata.realtime_ns or None,
+        "string_limit": metadata.string_limit,
+    }
+
+
+def to_dict(event: TraceEvent) -> dict[str, Any]:
+    """The line of an event. Bytes and paths that are no UTF-8 become {"base64": …}."""
+    found: dict[str, Any] = {
+        "kind": event.kind,
+        "time_ns": event.time_ns,
+        "realtime_ns": event.realtime_ns,
+        "pid": event.pid,
+        "tid": event.tid,
+    }
+    if event.kind == "call":
+        path = event.path
+        found.update(
+            name=event.name,
+            sysno=event.sysno,
+            args=plain(event.args),
+            result=event.result,
+            error=event.error,
+            duration_ns=event.duration_ns,
+            path=None if path is None else _text(path),
+            marks=event.marks,
+        )
+        if stack := event.stack:
+            found["stack"] = [{"file": f.file, "line": f.line, "function": f.function} for f in stack]
+        return found
+    if event.kind == "signal":
+        found.update(name=event.name, info=event.info)
+        return found
+    return {**found, **event.info}
+
+
+def lines(metadata: Metadata, events: Iterable[TraceEvent]) -> Iterator[str]:
+    """The lines, each with its newline."""
+    yield _encode(header(metadata)) + "\n"
+    for event in events:
+        yield _encode(to_dict(event)) + "\n"
+
+
+def _text(value: str) -> Any:
+    if value.isascii():
+        return value
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return {"base64": b64encode(encoded(value)).decode("ascii")}
+    return value
+
+
+def _bytes(value: bytes) -> Any:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": b64encode(value).decode("ascii")}
+
+
+def plain(value: Any) -> Any:
+    """A value of TraceEvent.args as JSON has it."""
+    kind = type(value)
+    if kind is int or value is None:
+        return value
+    if kind is str or kind is Name:
+        return _text(value)
+    if kind is dict:
+        return {name: plain(item) for name, item in value.items()}
+    if kind is bytes:
+        return _bytes(value)
+    return [plain(item) for item in value]
