@@ -119,6 +119,7 @@ struct st_event {
 #define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
 #define ST_EVENT_CUT 16       /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
+#define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {

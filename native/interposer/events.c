@@ -219,10 +219,10 @@ void st_trace_signal(struct st_block *block, int32_t signal, const struct st_sig
 }
 
 /* kind: ST_EVENT_EXEC, ST_EVENT_TASK or ST_EVENT_END; number: as in selftrace.h. */
-void st_trace_task(struct st_block *block, uint16_t kind, int32_t number)
+void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags)
 {
     uint64_t said = 0;
     if (!(st_state.plan->flags & ST_PLAN_TRACE)) return;
-    begin(block, kind, number, sizeof(struct st_event));
+    begin(block, kind, number, sizeof(struct st_event))->flags = flags;
     finish(block, &said);
 }

@@ -255,7 +255,7 @@ static void trace_exec(const struct stack *stack)
     struct st_block *block = st_block_at(0);
     const uint64_t args[6] = {stack->sp[1], (uint64_t)(stack->sp + 1), 0, 0, 0, 0};
     if (st_traced(__NR_execve) || st_traced(__NR_execveat)) st_trace_exit(block, __NR_execve, args, 0, 0);
-    st_trace_task(block, ST_EVENT_EXEC, block->tid);
+    st_trace_task(block, ST_EVENT_EXEC, block->tid, 0);
 }
 
 static _Noreturn void start(struct stack *stack, const struct orders *orders)
