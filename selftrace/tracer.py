@@ -32,10 +32,10 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 class Tracer:
     """A program under trace. Use from one thread: the one that made it is the ring's reader."""
 
-    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, size: int = RING_BYTES) -> None:
+    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, follow: bool = True, size: int = RING_BYTES) -> None:
         """Starts nothing yet. block: a full ring makes the program wait; else events are dropped and counted.
 
-        env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
+        follow: all its processes are waited for, else it alone. env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
         """
         self.prepared, self.job, self.env = prepared, job, env
         self.pid = 0
@@ -43,7 +43,7 @@ class Tracer:
         """The program's wait status, once it has ended."""
         self._ring = Ring(size)
         self._drain = Drain(self._ring, block=block)
-        self._ends = -1
+        self._ends, self._follow = -1, follow
         self.start_error = 0
         """errno of a program that could not be started, once all is over; 0: none."""
         self.lost = 0
@@ -85,7 +85,7 @@ class Tracer:
         poll.register(self._ends, select.POLLIN)
         look = 0.0
         while True:
-            over = bool(poll.poll(0))
+            over = bool(poll.poll(0)) if self._follow else self._reap() != -1
             batch = self._drain.read()
             if batch:
                 yield batch

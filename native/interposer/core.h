@@ -344,7 +344,7 @@ void st_own(int32_t on);
 int64_t st_execute(struct st_call *call);
 
 /* events */
-int st_traced(int32_t sysno);
+int st_traced(const struct st_block *block, int32_t sysno);
 void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site);
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
 void st_trace_after(struct st_record *record);

@@ -65,7 +65,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     }
     st_call_begin(block, call, uc);
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
-    block->traced = !block->python && st_traced(call->sysno);
+    block->traced = !block->python && st_traced(block, call->sysno);
     if (!block->traced) {
         judged(block, uc, call);
         return;

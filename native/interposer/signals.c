@@ -363,7 +363,7 @@ void st_before_sigreturn(struct st_context *uc)
     struct st_stack kernel;
     if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
     take_back((struct st_block *)kernel.sp, uc);
-    if (st_traced(__NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
+    if (st_traced((struct st_block *)kernel.sp, __NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
 }
 
 /* A SIGSYS that came while the program had it blocked comes again. */

@@ -107,7 +107,7 @@ def _tracer(options: TraceOptions) -> Tracer:
     job = _job(options)
     features = probe()
     prepared, _ = compiled(make_model(options, features.arch), features)
-    return Tracer(prepared, job, _environment(options), block=options.on_full == "block")
+    return Tracer(prepared, job, _environment(options), block=options.on_full == "block", follow=options.follow)
 
 
 class _Stop(Exception):
@@ -190,6 +190,8 @@ def _present(options: TraceOptions, capture: str) -> None:
 
 def execute(words: Sequence[str]) -> int:
     """Runs the command."""
+    if os.path.basename(sys.argv[0]) == "strace":
+        words = ["--follow-forks=none", *words]
     options = parse(words)
     if options.help:
         print(usage())

@@ -38,6 +38,6 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=options.string_limit),
+        tracing=Tracing(calls=calls, string_limit=options.string_limit, follow=options.follow),
         rules=tuple(rules),
     )
