@@ -183,6 +183,45 @@ void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6]
     put_exit(block, sysno, args, result, flags, &said);
 }
 
+/* What the kernel had for a call that a signal interrupted, before it made EINTR of it for the handler's sake: whoever traces
+ * wants to see whether it would have been restarted. Those not listed here are always EINTR. */
+static int64_t interrupted(const struct st_record *record)
+{
+    switch (record->sysno) {
+    case __NR_epoll_wait:
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2:
+    case __NR_semop:
+    case __NR_semtimedop:
+    case __NR_rt_sigtimedwait:
+    case __NR_io_getevents:
+    case __NR_io_pgetevents:
+    case __NR_close: return -ST_EINTR;
+    case __NR_pause:
+    case __NR_rt_sigsuspend:
+    case __NR_select:
+    case __NR_pselect6:
+    case __NR_ppoll:
+    case __NR_msgsnd:
+    case __NR_msgrcv: return -514; /* ERESTARTNOHAND */
+    case __NR_poll:
+    case __NR_nanosleep: return -516; /* ERESTART_RESTARTBLOCK */
+    case __NR_clock_nanosleep: return record->args[1] & 1 /* TIMER_ABSTIME */ ? -514 : -516;
+    case __NR_futex: return record->args[3] ? -516 : -512;
+    default: return -512; /* ERESTARTSYS */
+    }
+}
+
+void st_trace_interrupted(struct st_block *block, struct st_record *record)
+{
+    int64_t result = interrupted(record);
+    if (record->event == ST_EVENT_DUE && result != -ST_EINTR) {
+        record->event = ST_NO_EVENT;
+        st_trace_exit(block, record->sysno, record->args, result, ST_EVENT_RESTART);
+    }
+    st_trace_finish(block, record);
+}
+
 /* After a traced call, as the program, with its signals open; see st_trace_return. */
 void st_trace_after(struct st_record *record)
 {

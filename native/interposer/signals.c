@@ -196,7 +196,10 @@ static void show_site(struct st_block *block, struct st_context *uc)
             st_records[index].result = regs->rax;
             show_args(regs, record);
             regs->rip = record->site;
-            st_trace_finish(block, &st_records[index]);
+            if (regs->rax == (uint64_t)-ST_EINTR)
+                st_trace_interrupted(block, &st_records[index]);
+            else
+                st_trace_finish(block, &st_records[index]);
         }
     }
 }
