@@ -90,7 +90,7 @@ def _bytes(value: bytes) -> Any:
 def plain(value: Any) -> Any:
     """A value of TraceEvent.args as JSON has it."""
     kind = type(value)
-    if kind is int or value is None:
+    if kind is int or value is None or kind is bool:
         return value
     if kind is str or kind is Name:
         return _text(value)
