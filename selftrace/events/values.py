@@ -12,6 +12,7 @@ from selftrace.calls.format import shown
 from selftrace.calls.names import signal_name
 from selftrace.calls.table import Arg, Call, Table
 from selftrace.events import structures
+from selftrace.events.typewords import Name, TypeWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
     Memory = dict[int, bytes]
     Value = Callable[[int, Memory], Any]
 
+_FUTEX = ((0x80, "FUTEX_PRIVATE_FLAG"), (0x100, "FUTEX_CLOCK_REALTIME"))
 _SIGNED = frozenset({"fd", "dirfd", "pid", "offset", "int"})
-
-
-class Name(str):
-    """A named value, such as SEEK_SET: it is written without quotes."""
-
-    __slots__ = ()
 
 
 def text(data: bytes) -> str:
@@ -89,6 +85,7 @@ class Values:
     def __init__(self, arch: str, string_limit: int = 32) -> None:
         """Raises ModuleNotFoundError for an architecture without tables."""
         self.table: Table = table_of(arch)
+        self._words = TypeWords(arch)
         self._limit = string_limit
         self._plans: dict[int, tuple[tuple[str, Value], ...]] = {}
         self._paths: dict[int, tuple[int, ...]] = {}
@@ -106,7 +103,9 @@ class Values:
             return {f"a{index}": value for index, value in enumerate(args)}
         plan = self._plans.get(sysno)
         if plan is None:
-            plan = self._plans[sysno] = tuple((arg.name, self._value(call, arg)) for arg in call.args)
+            plan = self._plans[sysno] = tuple(
+                (arg.name, self._words.value(sysno, at, arg.width) or self._value(call, arg)) for at, arg in enumerate(call.args)
+            )
         count = shown(call, args)
         return {name: value(number, memory) for (name, value), number in zip(plan[:count], args, strict=False)}
 
@@ -142,6 +141,8 @@ class Values:
 
         @lru_cache(maxsize=256)
         def named(value: int) -> Any:
+            if flagset == "futex_op":
+                return (flag_names(flagset, value & 0x7F, table), *[word for bit, word in _FUTEX if value & bit])
             names = flag_names(flagset, value, table)
             if enum:
                 return value if names.startswith("0x") else Name(names)

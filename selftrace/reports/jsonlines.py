@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from selftrace.events.values import Name, encoded
+from selftrace.events.typewords import Name
+from selftrace.events.values import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from selftrace.calls import table as table_of
 from selftrace.calls.table import Table
 from selftrace.errors import TraceFileError
 from selftrace.events.counts import Count, Counts
-from selftrace.events.values import Name, encoded
+from selftrace.events.typewords import Name
+from selftrace.events.values import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

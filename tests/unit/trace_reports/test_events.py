@@ -194,6 +194,33 @@ def test_structures() -> None:
     assert message["msg_name"] is None
 
 
+def test_futex_operations() -> None:
+    for op, wanted in (
+        (128, ("FUTEX_WAIT", "FUTEX_PRIVATE_FLAG")),
+        (1, ("FUTEX_WAKE",)),
+        (393, ("FUTEX_WAIT_BITSET", *("FUTEX_PRIVATE_FLAG", "FUTEX_CLOCK_REALTIME"))),
+    ):
+        assert one("futex", OTHER, op, 1).args["op"] == wanted
+
+
+def test_the_decoders_table() -> None:
+    """Structures and names that only native/generate/data/decode.txt knows."""
+    pytest.importorskip("selftrace.calls._decode_x86_64")
+    names = b"".join(word.ljust(65, b"\0") for word in (b"Linux", b"host", b"6.1", b"#1", b"x86_64", b"(none)"))
+    (found,) = one("uname", BUFFER, out=(memory(BUFFER, names),)).args.values()
+    assert found["release"] == "6.1"
+    times = one("setitimer", 0, BUFFER, 0, into=(memory(BUFFER, struct.pack("<4q", 1, 2, 3, 4)),)).args
+    assert times["which"] == "ITIMER_REAL"
+    assert times["value"] == {"it_interval": {"tv_sec": 1, "tv_usec": 2}, "it_value": {"tv_sec": 3, "tv_usec": 4}}
+    assert one("faccessat", -100, TEXT, 6).args["mode"] == ("R_OK", "W_OK")
+    assert one("faccessat", -100, TEXT, 0).args["mode"] == ("F_OK",)
+    assert one("madvise", 0, 0, 999).args["behavior"] == 999
+    flags = one("renameat2", -100, TEXT, -100, TEXT, 0x101).args["flags"]
+    assert flags == ("RENAME_NOREPLACE", "0x100")
+    (info,) = one("sysinfo", BUFFER, out=(memory(BUFFER, bytes(8) + struct.pack("<3Q", 5, 6, 7) + bytes(80)),)).args.values()
+    assert info["loads"] == [5, 6, 7]
+
+
 def test_descriptors_and_stacks() -> None:
     event = one(
         "read", 3, BUFFER, 4, into=((3, frames.FD_LINK, b"/etc/hosts"), (0, frames.PYTHON, b"a.py:7:f\nb.py:9:<module>\nodd\n"))
