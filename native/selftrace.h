@@ -31,7 +31,7 @@
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73
 #define ST_RING_SLOTS 512
-#define ST_RING_OFFSET 24576 /* where the records begin, behind the header */
+#define ST_RING_OFFSET 28672 /* where the records begin, behind the header */
 #define ST_RECORD_SIZE 2048
 #define ST_RECORD_TEXT 1824
 
@@ -54,8 +54,16 @@ struct st_ring_header {
     int32_t start_error; /* errno of a first program that could not be started */
     uint32_t pad;
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
-    uint64_t tree_counters[256];
+    uint64_t tree_counters[512];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */
+    /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
+    uint64_t trace_offset, trace_size; /* size: a power of two */
+    uint64_t trace_reserved, trace_consumed, trace_dropped;
+    uint32_t trace_tsc;   /* times are time-stamp counters, which the reader turns into ns */
+    uint32_t trace_block; /* a writer waits for room while there is a reader; 0: it drops */
+    uint32_t reader_word; /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
+    int32_t trace_only;   /* the one thread that is traced; 0: all are */
+    uint64_t reader_mutex[8];
 };
 
 /* A slot holds record number n iff commit == n + 1, written last. */
@@ -82,7 +90,8 @@ struct st_ring_record {
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */
 /* ---- trace events: variable frames, many writers in the tracees, one reader; a capture file has the same frames ------- */
 #define ST_EVENT_STAMP 0x746e657665747321 /* commit word of a frame: this plus its position in bytes; in a file, position 0 */
-#define ST_EVENT_MAX 65536                /* bytes of one frame, header included */
+#define ST_EVENT_PAD 0x2164617065747321   /* plus its position: nothing follows until the ring begins again */
+#define ST_EVENT_MAX 16384                /* bytes of one frame, header included */
 
 enum st_event_kind {
     ST_EVENT_ENTRY = 1,  /* struct st_entry, chunks */
@@ -104,12 +113,14 @@ struct st_event {
     uint16_t kind, flags; /* st_event_kind; ST_EVENT_* flags */
     int32_t sysno;
 };
-#define ST_EVENT_INJECTED 1  /* exit: the result is a fault's */
-#define ST_EVENT_DELAYED 2   /* exit: a fault delayed it */
-#define ST_EVENT_RESTART 4   /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
-#define ST_EVENT_NO_RETURN 8 /* entry: it will have no exit */
-#define ST_EVENT_CUT 16      /* chunks did not fit */
-#define ST_EVENT_REFUSED 32  /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_INJECTED 1   /* exit: the result is a fault's */
+#define ST_EVENT_DELAYED 2    /* exit: a fault delayed it */
+#define ST_EVENT_RESTART 4    /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
+#define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
+#define ST_EVENT_CUT 16       /* chunks did not fit */
+#define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
+#define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
+#define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
     struct st_event event;
@@ -134,9 +145,11 @@ enum st_chunk_kind {
     ST_CHUNK_PYTHON     /* "file:line:function\n", innermost first */
 };
 
-/* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. */
+/* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. Counts that arguments give are
+ * taken as 32 bits where `size` says no more; whatever they say, a chunk is at most `ST_CAPTURE_MOST` bytes where nothing else
+ * is said. ST_CAPTURE_RESULT_ARG as `arg` or `length`: the call's result instead of an argument. */
 enum st_capture_kind {
-    ST_CAPTURE_BYTES,    /* `size` bytes at args[arg] */
+    ST_CAPTURE_BYTES,    /* `size` bytes at args[arg], or as many of them as can be read */
     ST_CAPTURE_STRING,   /* up to a NUL, at most the string limit and one more */
     ST_CAPTURE_PATH,     /* up to a NUL, at most 4096 */
     ST_CAPTURE_BUFFER,   /* args[length] elements of `size` bytes, at most the string limit (bytes: one more) */
@@ -144,18 +157,24 @@ enum st_capture_kind {
     ST_CAPTURE_ARRAY,    /* args[length] elements of `size` bytes, at most ST_CAPTURE_MOST bytes */
     ST_CAPTURE_COUNTED,  /* as many bytes as the 32-bit number at args[length] says, at most `size`; and that number */
     ST_CAPTURE_IOVEC,    /* args[length] iovecs and what they point at; on exit as much of it as `result` says */
-    ST_CAPTURE_MSGHDR,   /* a msghdr, its name, iovecs and their data, control */
+    ST_CAPTURE_MSGHDR,   /* a msghdr, its name, iovecs and their data, control; `size` 1: links of descriptors in it as well */
     ST_CAPTURE_MMSGHDR,  /* args[length] mmsghdrs (on exit: `result`), each as above */
-    ST_CAPTURE_STRINGS,  /* a NULL-terminated array of strings, at most ST_CAPTURE_WORDS */
-    ST_CAPTURE_FD,       /* the link of descriptor args[arg]; under -y */
+    ST_CAPTURE_STRINGS,  /* a NULL-terminated array of pointers, and the first `size` strings of it */
+    ST_CAPTURE_FD,       /* the link of descriptor args[arg] (AT_FDCWD: of the current directory); under -y */
     ST_CAPTURE_INDIRECT, /* `size` bytes at the address that is at args[arg] + length */
-    ST_CAPTURE_DECIMAL   /* as BYTES with args[length] as their number, at most `size` */
+    ST_CAPTURE_DECIMAL,  /* as BYTES with args[length] as their number, at most `size` */
+    ST_CAPTURE_RETURNED, /* `result` bytes, at most `size` */
+    ST_CAPTURE_IOCTL,    /* as BYTES with the size in the request args[length], at least 64, at most `size` */
+    ST_CAPTURE_POINTERS, /* args[length] pointers, and `size` bytes at each of the first 32 */
+    ST_CAPTURE_FDS,      /* the links of descriptors that args[length] elements of `size` bytes begin with; `size` 0: of those
+                            whose bits are set among args[length] bits; under -y */
+    ST_CAPTURE_TEXT      /* as STRING, at the address that is at args[arg] + length; at most `size` */
 };
 #define ST_CAPTURE_MOST 4096
-#define ST_CAPTURE_WORDS 33
+#define ST_CAPTURE_RESULT_ARG 255
 #define ST_CAPTURE_ENTRY 1
 #define ST_CAPTURE_EXIT 2   /* where the call succeeded */
-#define ST_CAPTURE_FAILED 4 /* on exit, also where it failed */
+#define ST_CAPTURE_FAILED 4 /* on exit, where it failed */
 struct st_capture {
     uint8_t kind, arg, length, when;
     uint32_t size;
@@ -167,8 +186,10 @@ struct st_capture {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
-#define ST_PLAN_HOSTS 16  /* programs may be started: the run keeps descriptors for the loader */
-#define ST_PLAN_PYTHON 32 /* rules ask Python handlers */
+#define ST_PLAN_HOSTS 16      /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_PYTHON 32     /* rules ask Python handlers */
+#define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
+#define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };
@@ -181,7 +202,7 @@ enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THR
 #define ST_GATE_KILL 1
 #define ST_GATE_LOG 2
 #define ST_GATE_QUIET 4
-#define ST_COUNTERS 256
+#define ST_COUNTERS 512
 
 struct st_span {
     uint32_t first, count;
@@ -236,10 +257,11 @@ struct st_rule {
 };
 /* address: index + 1 of an st_addr_use; fd: index of the first descriptor argument, -1: none */
 struct st_call_entry {
-    struct st_span gates, rules, paths;
+    struct st_span gates, rules, paths, captures;
     uint32_t address;
     int32_t fd;
     uint32_t known;
+    uint32_t traced;
 };
 
 struct st_plan {
@@ -251,7 +273,8 @@ struct st_plan {
     uint32_t filter, filter_count; /* offset and number of 8-byte BPF instructions; 0: none */
     uint32_t floor, floor_count;   /* the number-only filter */
     uint32_t calls;                /* offsets of the arrays, in bytes from the start */
-    uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, texts;
+    uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, captures, texts;
+    uint32_t string_limit; /* bytes captured of a string or buffer */
 };
 
 /* ---- what the preload shim works from: a file of `selftrace preload`, or ST_KEPT_BUNDLE; by selftrace/backends/bundle.py -- */
@@ -293,8 +316,9 @@ struct st_call {
     uint32_t delay_exit_us, signal;
     uint32_t grants[2];
     uint32_t quiet;
-    uint32_t decided; /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
-    uint64_t block;   /* the thread's block, for the blob */
+    uint32_t decided;          /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
+    uint32_t event_flags, pad; /* ST_EVENT_* of the exit's event */
+    uint64_t block;            /* the thread's block, for the blob */
     uint8_t address[128];
     uint64_t message[7]; /* private copy of a msghdr */
     uint8_t small[64];   /* private copies of masks, open_how */

@@ -42,6 +42,7 @@ static int64_t first_block(void)
     if (r < 0) return r;
     block->used = 1;
     block->tid = st_state.main_tid;
+    block->pid = st_state.pid;
     block->sighand = &st_state.sighand;
     struct st_stack ours = {.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     st_records[0].altstack = ours;
@@ -94,6 +95,14 @@ static int64_t raise_floor(const struct st_arm *from)
     return r < 0 ? r : load_filter(st_state.plan->filter, st_state.plan->filter_count);
 }
 
+/* The time-stamp counter may be forbidden, also over an exec. */
+static void find_clock(void)
+{
+    int32_t mode = 0;
+    ST_SYS(__NR_prctl, 25 /* PR_GET_TSC */, &mode);
+    st_state.tsc_off = mode == 2 /* PR_TSC_SIGSEGV */;
+}
+
 /* first: the run's first process, which has no filter yet. Others have it from their parents; they seal themselves once
  * their program is mapped. 0 or -errno: EINVAL for a plan of another version. */
 int64_t st_arm_process(const struct st_arm *from, int first)
@@ -103,6 +112,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     if (plan->magic != ST_PLAN_MAGIC || plan->abi != ST_ABI || plan->size != from->plan_size) return -ST_EINVAL;
     st_state.plan = plan;
     st_state.ring = from->ring;
+    if (plan->flags & ST_PLAN_TRACE) find_clock();
     st_state.stack = from->stack;
     st_state.hook = from->hook;
     st_state.ldso_low = from->ldso_low;
@@ -116,6 +126,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     if (r < 0) return r;
     st_state.armed = 1;
     if (!first) return 0;
+    if (plan->flags & ST_PLAN_TRACE_ONE) st_state.ring->trace_only = st_state.main_tid;
     st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {

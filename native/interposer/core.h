@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../selftrace.h"
+#include "../trace/capture.h"
 #include "layout.h"
 
 #pragma GCC poison malloc free printf errno
@@ -149,7 +150,16 @@ struct st_record {
     struct st_cloning cloning;
     uint32_t published; /* the block has memory and an owner: before that, only its maker may touch it */
     uint32_t pad;
+    uint64_t saved[8]; /* a traced call's return: see st_trace_return */
+    uint64_t claimed;  /* its event's position in the ring, bit 0 set; 0: none yet */
+    uint32_t event;    /* st_event_state of the call under way */
+    uint32_t flags;    /* ST_EVENT_* of that */
+    uint64_t unused[6];
 };
+
+/* Whether a call gets an event when it returns. AT_TRAP: by the handler, of ST_STUB_POST. DUE: by st_trace_return; WRITTEN:
+ * and the thread may still be on its way back from there. */
+enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
 
 /* A vfork parent's share of a block while its child borrows it. */
 struct st_vfork {
@@ -157,7 +167,8 @@ struct st_vfork {
     struct st_sighand *sighand, own;
     struct st_stack stack_virtual;
     uint32_t sigsys_blocked;
-    int32_t tid;
+    int32_t tid, pid;
+    uint32_t pad;
 };
 #define ST_VFORKS 3
 
@@ -175,7 +186,7 @@ struct st_exec {
 struct st_block {
     uint8_t stack[ST_BLOCK_STACK];
     uint32_t index;
-    int32_t tid;
+    int32_t tid, pid;
     uint32_t used;
     uint32_t python;         /* > 0 while a handler runs: its own calls ask no handler */
     uint32_t sigsys_blocked; /* the program's mask has SIGSYS */
@@ -189,11 +200,13 @@ struct st_block {
     struct st_vfork vfork[ST_VFORKS];
     st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
     uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
+    uint32_t traced;   /* the call under way gets an event when it returns */
     struct st_exec exec;
     struct st_call call;
+    uint8_t frame[ST_EVENT_MAX] __attribute__((aligned(8))); /* an event that is being made */
 };
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
-_Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, like their stubs");
+_Static_assert(sizeof(struct st_record) == ST_RECORD_BYTES && offsetof(struct st_record, saved) == ST_REC_SAVED, "");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
@@ -225,12 +238,14 @@ struct st_state {
     uint32_t blocks;          /* blocks ever made, but number 0 */
     uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
     uint64_t slow_calls;      /* executed the slower way: no stub left */
+    uint32_t tsc_off, pad;    /* the program has forbidden itself the time-stamp counter */
     uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
 };
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
+    st_text_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
@@ -273,6 +288,7 @@ uint64_t *st_with_shim(uint64_t *sp, const struct st_bundle *bundle);
 int64_t st_copy_in(void *to, const void *from, uint64_t size);
 int64_t st_copy_string(void *to, const void *from, uint64_t size);
 int64_t st_touch(uint64_t low, uint64_t high);
+int64_t st_copy_some(void *to, const void *from, uint64_t size);
 int64_t st_copy_out(void *to, const void *from, uint64_t size);
 
 /* small things */
@@ -305,6 +321,7 @@ uint32_t st_signals_keep(const struct st_block *block);
 void st_signals_kept(struct st_block *block, uint32_t kept);
 
 /* verdicts */
+void st_pause(uint32_t microseconds);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
@@ -325,6 +342,17 @@ void st_python_entry(struct st_tramp *tramp);
 int64_t st_next(struct st_call *call);
 void st_own(int32_t on);
 int64_t st_execute(struct st_call *call);
+
+/* events */
+int st_traced(const struct st_block *block, int32_t sysno);
+void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site);
+void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
+void st_trace_after(struct st_record *record);
+void st_trace_finish(struct st_block *block, struct st_record *record);
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info);
+void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
+int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
+extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);

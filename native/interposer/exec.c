@@ -404,7 +404,6 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
     st_trace_me(block);
     st_pass_hooked(block, uc, out);
     struct st_record *record = &st_records[block->index];
-    record->delay_exit_us = record->signal = 0;
     record->mask = uc->mask;
     uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;

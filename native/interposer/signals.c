@@ -2,6 +2,7 @@
  * and an interrupted call looks as if it had been made at its site. */
 #include "core.h"
 
+#define EFLAGS_ZERO 0x40ull
 #define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
 static void lock(struct st_sighand *hand)
@@ -21,10 +22,22 @@ static int64_t register_ours(int32_t signal, uint64_t flags)
     return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
 }
 
+/* The default action of the others is to be ignored, or to stop the process. */
+#define ST_FATAL                                                                                                                           \
+    (~0ull & ~(ST_UNBLOCKABLE | ST_BIT(ST_SIGCHLD) | ST_BIT(ST_SIGCONT) | ST_BIT(ST_SIGURG) | ST_BIT(ST_SIGWINCH) | ST_BIT(20) |           \
+               ST_BIT(21) | ST_BIT(22) | ST_BIT(ST_SIGSYS)))
+
+/* A signal that is about to end a traced program is seen first. */
+static int seen_first(int32_t signal, const struct st_sigaction *action)
+{
+    return action->handler == ST_SIG_DFL && (ST_BIT(signal) & ST_FATAL) && (st_state.plan->flags & ST_PLAN_TRACE);
+}
+
 /* Tells the kernel what the program's action means for it. SIGSEGV and SIGBUS stay ours: guarded reads need them. */
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action)
 {
     if (signal == ST_SIGSYS) return 0;
+    if (seen_first(signal, action)) return register_ours(signal, ST_SA_ONSTACK);
     if (ST_BIT(signal) & ST_SYNCHRONOUS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
     if (action->handler > ST_SIG_IGN) return register_ours(signal, action->flags);
     struct st_sigaction plain = {action->handler, action->flags | ST_SA_RESTORER, (uint64_t)st_restorer, action->mask};
@@ -59,7 +72,8 @@ void st_signals_arm(void)
     struct st_sigaction *actions = st_state.sighand.actions;
     for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
         if (ST_SYS(__NR_rt_sigaction, signal, 0, &actions[signal], 8) < 0) continue;
-        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS)) st_kernel_action(signal, &actions[signal]);
+        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS) || seen_first(signal, &actions[signal]))
+            st_kernel_action(signal, &actions[signal]);
     }
 }
 
@@ -104,6 +118,49 @@ static void uncount(uint64_t sysno)
     if (st_state.ring && sysno < ST_NR_MAX) __atomic_fetch_sub(&st_state.ring->calls[sysno], 1, __ATOMIC_RELAXED);
 }
 
+/* Whether a signal came while the event of a call's result was being written: on the block's stack, or on the way there
+ * or back. */
+static int event_under_way(const struct st_block *block, const struct st_regs *regs)
+{
+    if (!block || st_records[block->index].event < ST_EVENT_DUE) return 0;
+    if (regs->rip >= (uint64_t)st_trace_return && regs->rip < (uint64_t)st_trace_return_end) return 1;
+    return regs->rsp - (uint64_t)block->stack <= ST_BLOCK_STACK;
+}
+
+/* The event is finished here, and the call has returned. */
+static void show_result(struct st_block *block, struct st_regs *regs)
+{
+    struct st_record *record = &st_records[block->index];
+    int saved = regs->rip < (uint64_t)st_trace_return || regs->rip >= (uint64_t)st_trace_saved;
+    if (!saved) record->result = regs->rax;
+    if (regs->rip >= (uint64_t)st_claimed && regs->rip < (uint64_t)st_claim_end) {
+        if (regs->rip != (uint64_t)st_claimed || (regs->eflags & EFLAGS_ZERO)) *(uint64_t *)regs->rcx = regs->r8;
+    }
+    if (saved) {
+        const uint64_t *at = record->saved;
+        regs->rsp = at[0];
+        regs->rbx = at[1];
+        regs->rbp = at[2];
+        regs->r12 = at[3];
+        regs->r13 = at[4];
+        regs->r14 = at[5];
+        regs->r15 = at[6];
+        regs->eflags = at[7];
+    }
+    show_args(regs, record);
+    regs->rax = record->result;
+    regs->rip = record->site;
+    st_trace_finish(block, record);
+}
+
+/* A call of which nothing came: a signal was first. It is made again after the handler, or gone: was not made at all. */
+static void show_restart(struct st_block *block, const struct st_record *record, int gone)
+{
+    if (!block || (record->event != ST_EVENT_DUE && record->event != ST_EVENT_AT_TRAP)) return;
+    st_records[block->index].event = ST_NO_EVENT;
+    st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, gone ? ST_EVENT_CANCELLED : ST_EVENT_RESTART);
+}
+
 /* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
 static void show_site(struct st_block *block, struct st_context *uc)
 {
@@ -112,6 +169,10 @@ static void show_site(struct st_block *block, struct st_context *uc)
     uint64_t leave = block ? st_block_stub(block, ST_STUB_LEAVE) : 0;
     int gone = block && regs->rip >= leave && regs->rip < leave + 64; /* else the kernel has made it, and restarts it */
     if (gone) st_gone(block, uc, regs->rip == leave);
+    if (event_under_way(block, regs)) {
+        show_result(block, regs);
+        return;
+    }
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
         if (gone) uncount(regs->rax);
@@ -119,7 +180,8 @@ static void show_site(struct st_block *block, struct st_context *uc)
     } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
         uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
         const struct st_record *record = &st_records[index];
-        if (offset == ST_STUB_EXIT || offset == ST_STUB_POST) {
+        if (offset == ST_STUB_EXIT || offset == ST_STUB_POST || offset == ST_STUB_TRACE) {
+            show_restart(block, record, gone);
             show_args(regs, record);
             regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
             if (gone) uncount(regs->rax);
@@ -130,6 +192,11 @@ static void show_site(struct st_block *block, struct st_context *uc)
         } else if (offset < ST_STUB_POST_TRAP && block) {
             if (offset < ST_STUB_POST + 9) st_records[index].result = regs->rax;
             st_post(block, uc, index);
+        } else if (offset < ST_STUB_TRACE_END && block) {
+            st_records[index].result = regs->rax;
+            show_args(regs, record);
+            regs->rip = record->site;
+            st_trace_finish(block, &st_records[index]);
         }
     }
 }
@@ -188,7 +255,8 @@ static void take_default(int32_t signal, const struct st_siginfo *info)
 {
     struct st_sigaction none = {0};
     ST_SYS(__NR_rt_sigaction, signal, &none, 0, 8);
-    if (info->code <= 0 || signal == ST_SIGSYS) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
+    int faults = (ST_BIT(signal) & (ST_SYNCHRONOUS | ST_BIT(ST_SIGILL) | ST_BIT(ST_SIGTRAP) | ST_BIT(ST_SIGFPE))) != 0;
+    if (info->code <= 0 || !faults) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
 }
 
 static int fixed_up(int32_t signal, struct st_frame *frame)
@@ -196,7 +264,7 @@ static int fixed_up(int32_t signal, struct st_frame *frame)
     struct st_regs *regs = &frame->context.regs;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code <= 0) return 0;
     if (regs->rip < (uint64_t)st_user_begin || regs->rip >= (uint64_t)st_user_end) return 0;
-    regs->rip = (uint64_t)st_user_fault;
+    regs->rip = regs->rip >= (uint64_t)st_copy_some ? (uint64_t)st_some_fault : (uint64_t)st_user_fault;
     return 1;
 }
 
@@ -207,6 +275,7 @@ static int postponed(int32_t signal, struct st_frame *frame)
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
     if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
+    if (event_under_way(st_block_of(&frame->context), &frame->context.regs)) return 0;
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
     return 1;
@@ -243,6 +312,7 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     struct st_sigaction action = take_action(block, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
+        st_trace_signal(block, signal, &frame->info);
         take_default(signal, &frame->info);
         return 0;
     }
@@ -258,6 +328,7 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
     uc->stack = block->stack_virtual;
     if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
+    st_trace_signal(block, signal, &frame->info);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;
@@ -276,12 +347,23 @@ static void take_back(struct st_block *block, struct st_context *uc)
     if (!block->sigsys_blocked) st_sigsys_unblocked(block);
 }
 
+/* The program did not make this call, its C library would have: with all signals blocked, this is the program's own time. */
+static void trace_sigreturn(struct st_block *block, const struct st_context *uc)
+{
+    const st_mask all = ST_ALL_BLOCKED & ~ST_SYNCHRONOUS;
+    const uint64_t args[6] = {(uint64_t)uc};
+    ST_SYS(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, 0, 8); /* sigreturn sets the program's */
+    st_trace_entry(block, __NR_rt_sigreturn, args, 0);
+    st_trace_exit(block, __NR_rt_sigreturn, args, (int64_t)uc->regs.rax, 0);
+}
+
 /* Runs as the program, on its handler's stack, after the handler returned. */
 void st_before_sigreturn(struct st_context *uc)
 {
     struct st_stack kernel;
     if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
     take_back((struct st_block *)kernel.sp, uc);
+    if (st_traced((struct st_block *)kernel.sp, __NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
 }
 
 /* A SIGSYS that came while the program had it blocked comes again. */

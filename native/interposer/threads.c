@@ -90,6 +90,7 @@ struct st_block *st_block_of(struct st_context *uc)
     if (!block) return NULL;
     block->sighand = &st_state.sighand;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->pid = st_state.pid;
     uc->stack = kernel_stack(block);
     return block;
 }
@@ -149,6 +150,9 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     const struct st_regs *r = &uc->regs;
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};
     record->parent_pending = 1;
+    child->pid = block->tid; /* until it knows its own: who made it */
+    st_records[block->index].event = block->traced ? ST_EVENT_AT_TRAP : ST_NO_EVENT;
+    st_records[block->index].sysno = call->sysno;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
     uc->mask = ST_ALL_BLOCKED;
@@ -169,7 +173,6 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
     struct st_record *record = &st_records[block->index];
     record->clone_flags = flags;
     record->mask = uc->mask;
-    record->delay_exit_us = record->signal = 0;
     st_pass_hooked(block, uc, call->args);
     uc->mask = ST_ALL_BLOCKED;
 }
@@ -196,10 +199,12 @@ static void vfork_child(struct st_block *block, const struct st_record *record)
     saved->stack_virtual = block->stack_virtual;
     saved->sigsys_blocked = block->sigsys_blocked;
     saved->tid = block->tid;
+    saved->pid = block->pid;
     saved->own = *block->sighand;
     saved->own.lock = 0;
     block->sighand = &saved->own;
-    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->tid = block->pid = (int32_t)ST_SYS(__NR_gettid);
+    st_trace_task(block, ST_EVENT_TASK, saved->tid, 0);
 }
 
 /* The parent is back: the child's calls have used the record, its own is put back. Returns 1 if that was the case. */
@@ -216,6 +221,7 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
     block->tid = saved->tid;
+    block->pid = saved->pid;
     block->traceme = 0;
     return 1;
 }
@@ -223,10 +229,12 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
 /* The only thread of a new process: the others' blocks are free, and no lock is held by anybody. */
 static void fork_child(struct st_block *block)
 {
+    int32_t parent = block->tid;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
     block->traceme = 0;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
+    block->pid = st_state.pid;
     block->sighand->lock = 0;
     if (block->vforks) { /* forked by a vfork child: nobody waits here any more */
         st_state.sighand = *block->sighand;
@@ -240,6 +248,7 @@ static void fork_child(struct st_block *block)
             st_block_free(st_block_at(i));
         }
     memset(st_state.process_counters, 0, sizeof st_state.process_counters);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
 }
 
 /* CLONE_CLEAR_SIGHAND, done here because the kernel's own would take away our SIGSYS handler too. */
@@ -266,6 +275,7 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
+    if (result && record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
     uc->mask = record->mask;
     back_to_site(uc, record, result);
 }
@@ -276,6 +286,9 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     struct st_record *record = &st_records[index];
     if (index != block->index) { /* the parent of a clone, in the child's stub */
         struct st_cloning cloning = record->cloning;
+        struct st_record *own = &st_records[block->index];
+        if (own->event) st_trace_exit(block, own->sysno, cloning.args, (int64_t)cloning.result, 0);
+        own->event = ST_NO_EVENT;
         uc->mask = cloning.mask;
         back_to(uc, cloning.args, cloning.site, cloning.result);
         __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
@@ -296,10 +309,9 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         uc->mask = record->mask;
     }
     back_to_site(uc, record, record->result);
-    if (record->delay_exit_us) {
-        int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
-        ST_SYS(__NR_nanosleep, wait, 0);
-    }
+    if (record->delay_exit_us) st_pause(record->delay_exit_us);
+    if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
+    record->event = ST_NO_EVENT;
     if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);
 }
 
@@ -307,7 +319,10 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
 void st_child(struct st_block *block, struct st_context *uc)
 {
     const struct st_cloning *cloning = &st_records[block->index].cloning;
+    int32_t parent = block->pid;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->pid = (int32_t)ST_SYS(__NR_getpid);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
     if (!(cloning->flags & ST_CLONE_SIGHAND)) {
         struct st_vfork *own = &block->vfork[ST_VFORKS - 1];
         own->own = *block->sighand;

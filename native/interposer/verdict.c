@@ -49,7 +49,7 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
     call->block = (uint64_t)block;
     call->tid = block->tid;
     call->result = 0;
-    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = 0;
+    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = call->event_flags = 0;
     call->grants[0] = call->grants[1] = 0;
     for (int i = 0; i < 3; i++) call->path_length[i] = call->resolved_length[i] = -1;
     call->address_length = -1;
@@ -163,7 +163,7 @@ static int may_ask_python(const struct st_block *block, const struct st_call *ca
     return !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
 }
 
-static void pause_for(uint32_t microseconds)
+void st_pause(uint32_t microseconds)
 {
     int64_t wait[2] = {microseconds / 1000000, (int64_t)(microseconds % 1000000) * 1000};
     ST_SYS(__NR_nanosleep, wait, 0);
@@ -176,13 +176,22 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     call->rule_row = rule->row;
     switch (rule->action) {
     case ST_ALLOW: return -2;
-    case ST_ERROR: return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
-    case ST_RETVAL: call->result = rule->retval; return ST_VERDICT_RESULT;
+    case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
+    case ST_RETVAL:
+        call->event_flags |= ST_EVENT_INJECTED;
+        call->result = rule->retval;
+        return ST_VERDICT_RESULT;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
     case ST_SIGNAL: call->signal = (uint32_t)rule->signal; return -1;
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
-    case ST_DELAY_ENTER: pause_for(rule->delay_us); return -1;
-    case ST_DELAY_EXIT: call->delay_exit_us = rule->delay_us; return -1;
+    case ST_DELAY_ENTER:
+        call->event_flags |= ST_EVENT_DELAYED;
+        st_pause(rule->delay_us);
+        return -1;
+    case ST_DELAY_EXIT:
+        call->event_flags |= ST_EVENT_DELAYED;
+        call->delay_exit_us = rule->delay_us;
+        return -1;
     case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;

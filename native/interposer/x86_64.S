@@ -58,45 +58,48 @@ st_block_stubs:
     .rept ST_BLOCKS
     .balign 256, 0xcc
     syscall                                           /* ST_STUB_EXIT */
-    movq st_records+256*j+ST_REC_RDI(%rip), %rdi
-    movq st_records+256*j+ST_REC_RSI(%rip), %rsi
-    movq st_records+256*j+ST_REC_RDX(%rip), %rdx
-    movq st_records+256*j+ST_REC_R10(%rip), %r10
-    movq st_records+256*j+ST_REC_R8(%rip), %r8
-    movq st_records+256*j+ST_REC_R9(%rip), %r9
-    jmp *st_records+256*j+ST_REC_RETURN(%rip)
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RDI(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RSI(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RDX(%rip), %rdx
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R10(%rip), %r10
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R8(%rip), %r8
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R9(%rip), %r9
+    jmp *st_records+ST_RECORD_BYTES*j+ST_REC_RETURN(%rip)
     .balign 64, 0xcc
     syscall                                           /* ST_STUB_POST */
-    movq %rax, st_records+256*j+ST_REC_RESULT(%rip)
+    movq %rax, st_records+ST_RECORD_BYTES*j+ST_REC_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
+    syscall                                           /* ST_STUB_TRACE */
+    leaq st_records+ST_RECORD_BYTES*j(%rip), %rcx
+    jmp st_trace_return
     .balign 32, 0xcc
     syscall                                           /* ST_STUB_CLONE */
     movq %rax, %rcx
     jrcxz 1f
-    movq %rax, st_records+256*j+ST_REC_CLONE_RESULT(%rip)
+    movq %rax, st_records+ST_RECORD_BYTES*j+ST_REC_CLONE_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
-1:  movq %rdi, st_records+256*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
-    movq %rsi, st_records+256*j+ST_REC_SAVE1(%rip)
-    leaq st_records+256*j+ST_REC_ALTSTACK(%rip), %rdi
+1:  movq %rdi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
+    movq %rsi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip)
+    leaq st_records+ST_RECORD_BYTES*j+ST_REC_ALTSTACK(%rip), %rdi
     movl $0, %esi
     movl $__NR_sigaltstack, %eax
     jmp 2f
     .balign 16, 0xcc
 2:  syscall
-    movq st_records+256*j+ST_REC_SAVE0(%rip), %rdi
-    movq st_records+256*j+ST_REC_SAVE1(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip), %rsi
     movl $NR_CHILD, %eax
     syscall
     .balign 64, 0xcc
     syscall                                           /* ST_STUB_LEAVE */
-    movq st_records+256*j+ST_REC_LEAVE(%rip), %rdi
-    movq st_records+256*j+ST_REC_LEAVE+8(%rip), %rsi
-    movq st_records+256*j+ST_REC_LEAVE+16(%rip), %rdx
-    movq st_records+256*j+ST_REC_LEAVE+24(%rip), %r10
-    movq st_records+256*j+ST_REC_LEAVE+32(%rip), %rax
-    movq st_records+256*j+ST_REC_LEAVE+40(%rip), %rcx /* as after any syscall */
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+8(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+16(%rip), %rdx
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+24(%rip), %r10
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+32(%rip), %rax
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+40(%rip), %rcx /* as after any syscall */
     jmp *%rcx
     .set j, j+1
     .endr
@@ -217,6 +220,57 @@ st_leave:
     movl $8, %r10d
     jmp *%r11
 
+/* A traced call has run: rax its result, rcx the block's record, r11 the flags, all else the program's. The event is written
+ * on the block's stack, where no frame lies now. A signal finds everything in the record (signals.c, event_under_way). */
+    .globl st_trace_return, st_trace_saved, st_trace_return_end
+st_trace_return:
+    movq %rax, ST_REC_RESULT(%rcx)
+    movq %rsp, ST_REC_SAVED(%rcx)
+    movq %rbx, ST_REC_SAVED+8(%rcx)
+    movq %rbp, ST_REC_SAVED+16(%rcx)
+    movq %r12, ST_REC_SAVED+24(%rcx)
+    movq %r13, ST_REC_SAVED+32(%rcx)
+    movq %r14, ST_REC_SAVED+40(%rcx)
+    movq %r15, ST_REC_SAVED+48(%rcx)
+    movq %r11, ST_REC_SAVED+56(%rcx)
+st_trace_saved:
+    movq ST_REC_ALTSTACK(%rcx), %rsp
+    addq $0xf000, %rsp
+    movq %rcx, %rbx
+    movq %rcx, %rdi
+    cld
+    call st_trace_after
+    pushq ST_REC_SAVED+56(%rbx)
+    popfq
+    movq %rbx, %rcx
+    movq ST_REC_RDI(%rcx), %rdi
+    movq ST_REC_RSI(%rcx), %rsi
+    movq ST_REC_RDX(%rcx), %rdx
+    movq ST_REC_R10(%rcx), %r10
+    movq ST_REC_R8(%rcx), %r8
+    movq ST_REC_R9(%rcx), %r9
+    movq ST_REC_SAVED+56(%rcx), %r11
+    movq ST_REC_RESULT(%rcx), %rax
+    movq ST_REC_SAVED+8(%rcx), %rbx
+    movq ST_REC_SAVED(%rcx), %rsp
+    jmp *ST_REC_RETURN(%rcx)
+st_trace_return_end:
+
+/* Takes room in the ring: (word, old, new, said, old | 1). A signal at st_claimed finds by the flags whether it is ours, and
+ * says so for us. 0: somebody else was faster. */
+    .globl st_claim, st_claimed, st_claim_end
+st_claim:
+    movq %rsi, %rax
+    lock cmpxchgq %rdx, (%rdi)
+st_claimed:
+    jne 1f
+    movq %r8, (%rcx)
+st_claim_end:
+    movl $1, %eax
+    ret
+1:  xorl %eax, %eax
+    ret
+
 /* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */
     .globl st_python_tramp
 st_python_tramp:
@@ -252,7 +306,7 @@ st_python_tramp:
 
 /* ---- guarded reads of the program's memory -------------------------------------------------------
  * A fault between st_user_begin and st_user_end continues at st_user_fault (signals.c): leaves only, no stack. */
-    .globl st_user_begin, st_user_end, st_user_fault, st_copy_in, st_copy_string, st_touch
+    .globl st_user_begin, st_user_end, st_user_fault, st_copy_in, st_copy_string, st_copy_some, st_some_fault, st_touch
 st_user_begin:
 st_copy_in:                     /* 0 or -EFAULT; (to, from, size) */
     movq %rdx, %rcx
@@ -279,8 +333,17 @@ st_touch:                       /* 0 if each page of [from, to) can be read, els
     ja 1b
 2:  xorl %eax, %eax
     ret
+st_copy_some:                   /* bytes copied, fewer than size if the rest cannot be read; (to, from, size); last in here */
+    movq %rdx, %rcx
+    rep movsb
+    movq %rdx, %rax
+    ret
 st_user_end:
 st_user_fault:
     movq $-14, %rax
+    ret
+st_some_fault:
+    movq %rdx, %rax
+    subq %rcx, %rax
     ret
     .section .note.GNU-stack, "", @progbits

@@ -61,6 +61,9 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             if (sysno, conditions) not in seen:
                 seen.add((sysno, conditions))
                 rules.append(FilterRule((sysno,), conditions, Decision("trap", 0, trap_row)))
+        if model.tracing is not None:  # first of all: also what is never denied is seen
+            seen_by_all = tuple(sorted(set(model.tracing.calls) - {self.number(name) for name in integrity.NEVER_SEEN}))
+            rules.insert(0, FilterRule(seen_by_all, (), Decision("trap", 0, 0)))
         unknown = Decision("deny", unknown_errno, row)
         known = frozenset(self.table.by_number)
         if model.mode == "audit":
@@ -99,6 +102,10 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             kill_on_error=model.default.on_error == "kill",
             calls={sysno: tuple(gates) for sysno, gates in self.gates.items()},
             rules=tuple(self.native_rules),
+            trace=model.tracing is not None,
+            trace_one=model.tracing is not None and not model.tracing.follow,
+            traced=dict(model.tracing.calls) if model.tracing is not None else {},
+            string_limit=model.tracing.string_limit if model.tracing is not None else 0,
             tasks=self.counted(),
             tasks_row=self.tasks_row(),
         )

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from selftrace.calls import table
-from selftrace.policy.plan import AddrPattern, Condition, NativeMatch, NativeRule, PathPattern, Plan
+from selftrace.errors import PolicyError
+from selftrace.policy.plan import AddrPattern, Capture, Condition, NativeMatch, NativeRule, PathPattern, Plan
 
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
 _ACTIONS = ("allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python")
@@ -67,6 +68,7 @@ class _Writer:
                 "addr_patterns",
                 "matches",
                 "rules",
+                "captures",
             )
         }
         self.sets: list[int] = []
@@ -210,9 +212,16 @@ def _calls(plan: Plan, writer: _Writer, limit: int) -> list[dict[str, Any]]:
                 )["first"],
                 "fd": fds[0] if fds else -1,
                 "known": int(sysno in plan.filter.known),
+                "traced": int(sysno in native.traced),
+                "captures": writer.add("captures", [_capture(op) for op in native.traced.get(sysno, ())]),
             }
         )
     return entries
+
+
+def _capture(op: Capture) -> dict[str, int]:
+    kind, arg, length, when, size = op
+    return {"kind": kind, "arg": arg, "length": length, "when": when, "size": size}
 
 
 def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> bytes:
@@ -227,7 +236,11 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
     native = plan.native
     writer = _Writer(ffi)
     entries = _calls(plan, writer, lib.ST_NR_MAX)
-    writer.add("rules", [writer.rule(rule, min(i, lib.ST_COUNTERS - 1)) for i, rule in enumerate(native.rules)])
+    counted = [index for index, rule in enumerate(native.rules) if rule.when is not None]
+    if len(counted) > lib.ST_COUNTERS:
+        raise PolicyError(f"{len(counted)} rules count calls, {lib.ST_COUNTERS} can: name fewer calls in rules with `when`")
+    counters = {index: counter for counter, index in enumerate(counted)}
+    writer.add("rules", [writer.rule(rule, counters.get(index, 0)) for index, rule in enumerate(native.rules)])
     head = ffi.new("struct st_plan *")
     head.magic, head.abi = lib.ST_PLAN_MAGIC, lib.ST_ABI
     head.flags = (
@@ -237,7 +250,10 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.net_closed * lib.ST_PLAN_NET_CLOSED
         | native.hosts * lib.ST_PLAN_HOSTS
         | bool(plan.handlers) * lib.ST_PLAN_PYTHON
+        | native.trace * lib.ST_PLAN_TRACE
+        | native.trace_one * lib.ST_PLAN_TRACE_ONE
     )
+    head.string_limit = native.string_limit
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row
     head.tasks, head.tasks_row = native.tasks, native.tasks_row
@@ -263,6 +279,7 @@ def _lay_out(ffi: Any, head: Any, entries: list[Any], writer: _Writer, program: 
         ("matches", writer.array("struct st_match", writer.lists["matches"])),
         ("rules", writer.array("struct st_rule", writer.lists["rules"])),
         ("rule_refs", writer.array("uint16_t", writer.rule_refs)),
+        ("captures", writer.array("struct st_capture", writer.lists["captures"])),
         ("texts", bytes(writer.texts)),
     ]
     body = bytearray(bytes(ffi.sizeof("struct st_plan")))

@@ -9,6 +9,8 @@ from selftrace.record import replace
 NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn", "uprobe", "uretprobe")
 """Calls without which no thread gets on, or ends; and two that the kernel lets past every filter (they are its own
 breakpoints' way back, and do nothing elsewhere)."""
+NEVER_SEEN = ("uprobe", "uretprobe")
+"""The kernel lets them past every filter."""
 _TRAPPED = (
     "rt_sigprocmask rt_sigaction sigaltstack rt_sigsuspend rt_sigtimedwait rt_sigpending signalfd signalfd4"
     " clone clone3 fork vfork execve execveat seccomp rt_sigreturn".split()

@@ -149,6 +149,16 @@ class Limits:
 
 
 @record
+class Tracing:
+    """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string; follow: also of other
+    threads than the first, and of other processes."""
+
+    calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
+    string_limit: int = 32
+    follow: bool = True
+
+
+@record
 class Default:
     """[default]."""
 
@@ -172,6 +182,7 @@ class PolicyModel:
     net: Net | None = None
     process: Process | None = None
     limits: Limits = Limits()
+    tracing: Tracing | None = None
     rules: tuple[Rule, ...] = ()
     sources: tuple[str, ...] = ()
     """Files read, the policy's own last."""

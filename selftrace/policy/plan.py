@@ -216,6 +216,10 @@ class NativeRule:
     count_by: CountBy = "thread"
 
 
+Capture = tuple[int, int, int, int, int]
+"""struct st_capture of native/selftrace.h: kind, arg, length, when, size."""
+
+
 @record
 class CallGate:
     """Gate 2 for one call inside the tracee: refused with errno_ (or kill), by `row`."""
@@ -262,6 +266,13 @@ class NativeSpec:
     net_row: int = 0
     integrity_row: int = 0
     rules: tuple[NativeRule, ...] = ()
+    trace: bool = False
+    """Signals and tasks are written into the ring as events, and the calls of `traced`."""
+    trace_one: bool = False
+    """Of the first thread alone."""
+    traced: dict[int, tuple[Capture, ...]] = fresh(default_factory=dict)
+    """sysno → what is captured of it."""
+    string_limit: int = 32
     tasks: int = 0
     """Forks counted over the tree (advisory); 0: not counted."""
     tasks_row: int = 0
