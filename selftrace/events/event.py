@@ -144,7 +144,7 @@ class TraceEvent:
         where = self._home.values.path_args(self.sysno)
         values = tuple(self.args.values()) if where else ()
         found = [values[at] for at in where if at < len(values) and isinstance(values[at], str)]
-        return (*found, *map(text, self._chunks()[1].values()))
+        return (*found, *[name for number, name in self.descriptors.items() if number >= 0])
 
     @property
     def descriptors(self) -> dict[int, str]:

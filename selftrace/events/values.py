@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Value = Callable[[int, Memory], Any]
 
 _FUTEX = ((0x80, "FUTEX_PRIVATE_FLAG"), (0x100, "FUTEX_CLOCK_REALTIME"))
-_SIGNED = frozenset({"fd", "dirfd", "pid", "offset", "int"})
+_SIGNED = frozenset({"pid", "offset", "int"})
 
 
 def text(data: bytes) -> str:
@@ -59,7 +59,10 @@ def _strings(value: int, memory: Memory) -> Any:
     data = memory.get(value)
     if data is None:
         return value or None
-    return [_string(at, memory) for (at,) in iter_unpack("<Q", data[: len(data) & ~7]) if at]
+    found = [at for (at,) in iter_unpack("<Q", data[: len(data) & ~7]) if at]
+    if found and found[0] not in memory:
+        return value  # such as execve's environment: only its addresses are captured
+    return [_string(at, memory) for at in found]
 
 
 def _iovec(value: int, memory: Memory) -> Any:
@@ -77,6 +80,10 @@ def _integers(value: int, memory: Memory) -> Any:
         return value or None
     found = [number for (number,) in iter_unpack("<i", data[: len(data) & ~3])]
     return found[0] if len(found) == 1 else found
+
+
+def _cut(item: Any, limit: int) -> Any:
+    return text(encoded(item)[:limit]) if type(item) is str and len(item) >= limit else item
 
 
 class Values:
@@ -119,8 +126,10 @@ class Values:
         return found
 
     def _value(self, call: Call, arg: Arg) -> Value:
-        if arg.role in ("path", "text"):
+        if arg.role == "path":
             return _string
+        if arg.role == "text" or (arg.role == "pointer" and arg.ctype == "const char *"):
+            return self._limited(_string)
         if arg.role == "mode":
             return _number(arg, signed=False)
         if arg.role == "signal":
@@ -133,6 +142,8 @@ class Values:
             return self._flags(arg)
         if arg.role == "pointer":
             return self._pointed_at(call, arg)
+        if arg.role in ("fd", "dirfd"):
+            return lambda value, _memory: ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
         return _number(arg, signed=arg.role in _SIGNED and (arg.signed or arg.role != "int"))
 
     def _flags(self, arg: Arg) -> Value:
@@ -143,12 +154,26 @@ class Values:
         def named(value: int) -> Any:
             if flagset == "futex_op":
                 return (flag_names(flagset, value & 0x7F, table), *[word for bit, word in _FUTEX if value & bit])
+            if flagset == "clone_flags" and value & 0xFF:
+                rest = flag_names(flagset, value & ~0xFF, table).split("|") if value & ~0xFF else ()
+                return (*rest, signal_name(value & 0xFF))
             names = flag_names(flagset, value, table)
             if enum:
                 return value if names.startswith("0x") else Name(names)
             return () if names == "0" else tuple(names.split("|"))
 
         return lambda value, _memory: named(value & mask)
+
+    def _limited(self, made: Value) -> Value:
+        """One byte more than the limit is captured, to tell what was cut: it is not shown."""
+
+        def value_of(value: int, memory: Memory) -> Any:
+            found = made(value, memory)
+            if type(found) is str:
+                return _cut(found, self._limit)
+            return [_cut(item, self._limit) for item in found] if type(found) is list else found
+
+        return value_of
 
     def _sockaddr(self, value: int, memory: Memory) -> Any:
         data = memory.get(value)
@@ -178,9 +203,7 @@ class Values:
         if bare in ("structiovec*", "structuser_msghdr*"):
             return _iovec if bare == "structiovec*" else self._message
         if arg.ctype == "const char *const *":
-            return _strings
-        if arg.ctype == "const char *":
-            return _string
+            return self._limited(_strings)
         if bare == "int*":
             return _integers
         layout = structures.layout_of(arg.ctype, arg.name)

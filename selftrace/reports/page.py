@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from selftrace.events.capture import Metadata
     from selftrace.events.event import TraceEvent
 
-GROUPS = ("file", "network", "process", "memory", "signal", "desc", "other")
+GROUPS = ("process", "network", "memory", "signal", "file", "desc", "other")
 """Colours, the first that a call belongs to; strace's classes."""
 
 
@@ -41,8 +41,12 @@ def argument_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(argument_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}={argument_text(item)}' for name, item in value.items())}}}"
+        return f"{{{', '.join(f'{name}={_field(name, item)}' for name, item in value.items())}}}"
     return hex(value) if value > 0xFFFFF else str(value)
+
+
+def _field(name: str, value: Any) -> str:
+    return f"0{value:o}" if name == "st_mode" and type(value) is int else argument_text(value)
 
 
 def _roles(table: Table) -> dict[tuple[int, str], str]:

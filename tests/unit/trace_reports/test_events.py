@@ -24,6 +24,7 @@ from selftrace import Trace, TraceEvent
 from selftrace.calls import table
 from selftrace.events import frames
 from selftrace.events.counts import Count
+from selftrace.events.pairing import Pairing
 from selftrace.reports import jsonlines, page
 from selftrace.result import Frame
 
@@ -132,6 +133,23 @@ def test_exec_from_another_thread() -> None:
     assert found == {"wait4": (None, 100), "pause": (None, 102), "execve": (0, 100)}
 
 
+def test_a_call_that_a_signal_put_off_is_not_counted_twice() -> None:
+    program = Program()
+    program.call("pause", result=-512, flags=frames.CANCELLED)
+    program.call("pause", result="EINTR")
+    assert [event.error for event in Trace(program.frames, METADATA)] == ["EINTR"]
+
+
+def test_the_end_of_a_process_ends_what_its_threads_do() -> None:
+    program = Program()
+    program.enter("pause", tid=101)
+    program.enter("pause", tid=102)
+    program.frames.append(frames.make_frame(frames.END, program.now, 100, 101, 0, flags=frames.GROUP))
+    pairing = Pairing(METADATA)
+    assert [event.name for event in pairing.feed(program.frames)] == ["pause", "pause", ""]
+    assert pairing.unfinished() == []
+
+
 def test_clock_frames_move_the_wall_clock() -> None:
     program = Program()
     program.call("getpid")
@@ -148,6 +166,27 @@ def test_clock_frames_move_the_wall_clock() -> None:
         (one("lseek", 3, -1, 2), {"fd": 3, "offset": -1, "whence": "SEEK_END"}),
         (one("kill", -5, 15), {"pid": -5, "sig": "SIGTERM"}),
         (one("close", -1), {"fd": -1}),
+        (
+            one("mmap", 0, 9, 0, 0x22, 0xFFFFFFFF, 0),
+            {"addr": 0, "len": 9, "prot": ("PROT_NONE",), "flags": ("MAP_PRIVATE", "MAP_ANONYMOUS"), "fd": -1, "off": 0},
+        ),
+        (
+            one("clone", 0x1200011),
+            {
+                "clone_flags": ("CLONE_CHILD_CLEARTID", "CLONE_CHILD_SETTID", "SIGCHLD"),
+                **dict.fromkeys(("newsp", "parent_tidptr", "child_tidptr", "tls")),
+            },
+        ),
+        (
+            one(
+                "execve",
+                TEXT,
+                BUFFER,
+                OTHER,
+                into=(memory(BUFFER, struct.pack("<QQ", 1, 0)), memory(1, b"x" * 33), memory(OTHER, struct.pack("<QQ", 2, 0))),
+            ),
+            {"filename": TEXT, "argv": ["x" * 32], "envp": OTHER},
+        ),
         (one("open", TEXT, 0), {"filename": TEXT, "flags": ("O_RDONLY",)}),
         (one("unlink", 0), {"pathname": None}),
         (
@@ -223,9 +262,17 @@ def test_the_decoders_table() -> None:
 
 def test_descriptors_and_stacks() -> None:
     event = one(
-        "read", 3, BUFFER, 4, into=((3, frames.FD_LINK, b"/etc/hosts"), (0, frames.PYTHON, b"a.py:7:f\nb.py:9:<module>\nodd\n"))
+        "read",
+        3,
+        BUFFER,
+        4,
+        into=(
+            (-100, frames.FD_LINK, b"/cwd"),
+            (3, frames.FD_LINK, b"/etc/hosts"),
+            (0, frames.PYTHON, b"a.py:7:f\nb.py:9:<module>\nodd\n"),
+        ),
     )
-    assert event.descriptors == {3: "/etc/hosts"}
+    assert event.descriptors == {-100: "/cwd", 3: "/etc/hosts"}
     assert (event.path, event.paths) == ("/etc/hosts", ("/etc/hosts",))
     assert event.stack == (Frame("a.py", 7, "f"), Frame("b.py", 9, "<module>"), Frame("", 0, "odd"))
 
