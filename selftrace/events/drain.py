@@ -54,7 +54,9 @@ class Drain:
             size = self._lib.st_select_frames(self._select, self._bytes, size, _ROOM)
         return self._view[:size]
 
-    def leave_out(self, *, paths: Sequence[str], fds: frozenset[int] | None, slower_ns: int, arguments: Mapping[int, int]) -> None:
+    def leave_out(
+        self, *, paths: Sequence[str], fds: frozenset[int] | None, slower_ns: int, arguments: Mapping[int, int]
+    ) -> None:
         """From now on only calls on these paths or descriptors, or that take as long. arguments: sysno → bits of those that
         are paths. Raises ValueError for too many paths."""
         options = self._ffi.new("struct st_select_options *")
