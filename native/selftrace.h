@@ -43,6 +43,9 @@ enum st_record_kind {
     ST_RECORD_NOTE = 5       /* a sentence of the interposer's own for the report */
 };
 
+/* CLOCK_MONOTONIC; the time-stamp counter, of which the reader makes it; the thread's processor time. */
+enum st_event_time { ST_TIME_CLOCK, ST_TIME_COUNTER, ST_TIME_CPU };
+
 struct st_ring_header {
     uint64_t magic;
     uint32_t abi, slots;
@@ -59,7 +62,7 @@ struct st_ring_header {
     /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
     uint64_t trace_offset, trace_size; /* size: a power of two */
     uint64_t trace_reserved, trace_consumed, trace_dropped;
-    uint32_t trace_tsc;   /* times are time-stamp counters, which the reader turns into ns */
+    uint32_t trace_clock; /* st_event_time: what the writers put in */
     uint32_t trace_block; /* a writer waits for room while there is a reader; 0: it drops */
     uint32_t reader_word; /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
     int32_t trace_only;   /* the one thread that is traced; 0: all are */

@@ -322,6 +322,7 @@ void st_signals_kept(struct st_block *block, uint32_t kept);
 
 /* verdicts */
 void st_pause(uint32_t microseconds);
+void st_raise(uint32_t signal);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
@@ -350,7 +351,7 @@ void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6]
 void st_trace_after(struct st_record *record);
 void st_trace_finish(struct st_block *block, struct st_record *record);
 void st_trace_interrupted(struct st_block *block, struct st_record *record);
-void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info);
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, uint64_t rip);
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
 extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];

@@ -315,7 +315,7 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     struct st_sigaction action = take_action(block, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
-        st_trace_signal(block, signal, &frame->info);
+        st_trace_signal(block, signal, &frame->info, uc->regs.rip);
         take_default(signal, &frame->info);
         return 0;
     }
@@ -331,7 +331,7 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
     uc->stack = block->stack_virtual;
     if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
-    st_trace_signal(block, signal, &frame->info);
+    st_trace_signal(block, signal, &frame->info, uc->regs.rip);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;

@@ -29,13 +29,13 @@ def _counter_is_clock() -> bool:
 class Drain:
     """Reads frames out of a ring. The thread that makes it is its reader: when it ends, writers no longer wait."""
 
-    def __init__(self, ring: Ring, *, block: bool) -> None:
-        """block: writers wait for room. Raises OSError."""
+    def __init__(self, ring: Ring, *, block: bool, cpu_time: bool = False) -> None:
+        """block: writers wait for room. cpu_time: times are of each thread's processor time. Raises OSError."""
         from selftrace._native import ffi, lib
 
         self._ffi, self._lib = ffi, lib
         self._header = ring.header
-        self._header.trace_tsc = _counter_is_clock()
+        self._header.trace_clock = lib.ST_TIME_CPU if cpu_time else lib.ST_TIME_COUNTER if _counter_is_clock() else lib.ST_TIME_CLOCK
         self._header.trace_block = block
         self._out = ffi.new("uint64_t[]", _ROOM // 8)
         self._bytes = ffi.cast("uint8_t *", self._out)
