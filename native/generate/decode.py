@@ -249,7 +249,7 @@ def ioctl_values(header: str, names: list[str], include: list[str]) -> dict[str,
     while names:
         body = "".join(f'printf("{w} %lu\\n", (unsigned long)({w}) & 0xffffffff);\n' for w in names)
         try:
-            extra = "linux/types.h,sys/types.h,sys/time.h," if not header.startswith("asm") else ""
+            extra = "linux/types.h,linux/ioctl.h,sys/types.h,sys/time.h," if not header.startswith("asm") else ""
             out = run_program(extra + header, include, "#line 1\n" + body)
         except ValueError as problem:
             bad = {int(n) for n in re.findall(r"<stdin>:(\d+):\d+: error", str(problem))}
@@ -523,10 +523,11 @@ def module(writer: Writer, numbers: dict[str, int]) -> str:
     for name, call in sorted(writer.spec.calls.items(), key=lambda item: numbers[item[0]]):
         derived = [c for i, w in enumerate(call.types) for c in implied(writer, i, w)] if not call.custom else []
         own = {(c[0], c[1]) for c in call.captures}
-        captures = [c for c in derived if (c[0], c[1]) not in own] + call.captures
+        links = [c for c in call.captures if c[0] == KINDS.index("FDS")]
+        captures = [c for c in derived if (c[0], c[1]) not in own] + [c for c in call.captures if c not in links]
         if call.custom:
             captures += [c for i, w in enumerate(call.types) if w in ("path", "str") for c in implied(writer, i, w) if (c[0], c[1]) not in own]
-        extra = descriptors(call)
+        extra = descriptors(call) + links
         lines.append(f'    {numbers[name]}: ("{" ".join(call.types)}", {tuple(captures)!r}, {tuple(extra)!r}),  # {name}')
     lines += ["}", "SETS: dict[str, tuple[bool, dict[str, int]]] = {"]
     for name, s in writer.spec.sets.items():

@@ -111,6 +111,14 @@ static void error(struct st_decoder *d, int64_t number)
     st_putf(d->out, " (%s)", st_errors[number].text);
 }
 
+void st_note(struct st_decoder *d, struct st_buffer *text)
+{
+    uint64_t n = text->used < sizeof d->note - 1 ? text->used : sizeof d->note - 1;
+    if (n) memcpy(d->note, text->data, n);
+    d->note[n] = 0;
+    st_buffer_free(text);
+}
+
 static void success(struct st_decoder *d)
 {
     if (d->raw) {
@@ -119,7 +127,7 @@ static void success(struct st_decoder *d)
     }
     switch (d->returns) {
     case ST_RETURNS_HEX: st_put_hex(d->out, (uint64_t)d->result); break;
-    case ST_RETURNS_OCTAL: st_put_octal(d->out, (uint64_t)d->result); break;
+    case ST_RETURNS_OCTAL: st_mode(d, (uint32_t)d->result); break;
     case ST_RETURNS_FD: st_fd(d, (int32_t)d->result); break;
     case ST_RETURNS_PID: st_pid(d, (int32_t)d->result); break;
     case ST_RETURNS_UNSIGNED: st_put_unsigned(d->out, (uint64_t)d->result); break;
@@ -135,7 +143,7 @@ void st_call_result(struct st_decoder *d, uint16_t flags)
         error(d, -d->result);
     } else {
         success(d);
-        if (d->note[0]) st_putf(d->out, " (%s)", d->note);
+        if (d->note[0] || d->noted) st_putf(d->out, " (%s)", d->note);
     }
     if (flags & ST_EVENT_INJECTED) st_puts(d->out, " (INJECTED)");
     if (flags & ST_EVENT_DELAYED) st_puts(d->out, " (DELAYED)");

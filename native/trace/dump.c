@@ -54,16 +54,20 @@ static void dump_messages(struct st_decoder *d, struct st_buffer *b)
     }
 }
 
-static int selected(const uint64_t *set, uint64_t fd)
+static int selected(const int32_t *fds, uint32_t count, uint64_t fd)
 {
-    return fd < 256 && (set[fd / 64] >> (fd & 63) & 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i] == -1 || fds[i] == (int32_t)fd) return 1;
+    return 0;
 }
 
 void st_lines_dump(struct st_decoder *d, struct st_buffer *b)
 {
-    int reading = selected(d->options->read_fds, d->args[0]), writing = selected(d->options->write_fds, d->args[0]);
+    const struct st_lines_options *o = d->options;
+    if (!o->read_count && !o->write_count) return;
+    int reading = selected(o->read_fds, o->read_count, d->args[0]) && !d->failed;
+    int writing = selected(o->write_fds, o->write_count, d->args[0]);
     uint64_t n = (uint64_t)d->result;
-    if (d->failed || !(reading || writing)) return;
     switch (d->sysno) {
     case 0: /* read, pread64, recvfrom, mq_timedreceive */
     case 17:
@@ -75,7 +79,7 @@ void st_lines_dump(struct st_decoder *d, struct st_buffer *b)
     case 18:
     case 44:
     case 242:
-        if (writing) dump(d, b, d->args[1], d->sysno == 242 ? d->args[2] : n);
+        if (writing) dump(d, b, d->args[1], d->args[2]); /* whatever was written of it */
         break;
     case 19:
     case 295:
@@ -86,13 +90,13 @@ void st_lines_dump(struct st_decoder *d, struct st_buffer *b)
     case 296:
     case 328:
     case 278:
-        if (writing) dump_vectors(d, b, d->args[1], d->args[2], n);
+        if (writing) dump_vectors(d, b, d->args[1], d->args[2], ~0ull);
         break;
     case 47:
         if (reading) dump_message(d, b, d->args[1], n);
         break;
     case 46:
-        if (writing) dump_message(d, b, d->args[1], n);
+        if (writing) dump_message(d, b, d->args[1], ~0ull);
         break;
     case 299:
         if (reading) dump_messages(d, b);

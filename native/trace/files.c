@@ -171,14 +171,14 @@ void st_print_dev32(struct st_decoder *d, uint64_t value, const struct st_type *
 
 static int node(struct st_decoder *d, unsigned first)
 {
-    uint32_t mode = ST_ARG32(d, first + 1);
+    uint32_t mode = (uint16_t)d->args[first];
     if (d->exiting) return 0;
-    st_arguments(d, 0, first + 1);
+    st_arguments(d, 0, first);
     st_comma(d);
-    st_symbolic_mode(d, (uint16_t)mode);
+    st_symbolic_mode(d, mode);
     if ((mode & 0170000) == 0020000 || (mode & 0170000) == 0060000) {
         st_comma(d);
-        st_device(d, ST_ARG32(d, first + 2));
+        st_device(d, ST_ARG32(d, first + 1));
     }
     return 0;
 }
@@ -211,7 +211,7 @@ void st_print_fdpair(struct st_decoder *d, uint64_t value, const struct st_type 
 void st_print_umask(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     (void)type;
-    st_mode(d, (uint32_t)value);
+    st_mode(d, (uint16_t)value);
 }
 
 void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *type)

@@ -278,7 +278,7 @@ static void entry(struct st_lines *l, struct thread *t, const struct st_entry *f
 {
     struct st_decoder d;
     t->in_call = 1;
-    t->shown = (uint8_t)(bit(l->options.trace, frame->event.sysno, ST_TRACE_BITS) && st_lines_wanted(&l->options, frame, size));
+    t->shown = (uint8_t)((bit(l->options.trace, frame->event.sysno, ST_TRACE_BITS) || !st_call_name(frame->event.sysno)) && st_lines_wanted(&l->options, frame, size));
     if (!t->shown) return;
     t->entry.used = 0;
     st_put(&t->entry, frame, size);
@@ -445,6 +445,11 @@ static void exec_line(struct st_lines *l, const struct st_event *event)
 {
     struct thread *first = thread_of(l, event->pid, event->pid), *caller = find(l, event->sysno);
     if (!first || !caller || first == caller) return;
+    if (is_open(l, caller) && caller->in_call && caller->shown) {
+        struct st_buffer *b = target(l, caller);
+        st_putf(b, " <pid changed to %d ...>", first->tid);
+        line_end(l, caller, b);
+    }
     abandon(l, first, event->time);
     if (!(l->options.quiet & ST_QUIET_SUPERSEDED)) {
         struct st_buffer *b = line_begin(l, first, event->time);
@@ -458,10 +463,6 @@ static void exec_line(struct st_lines *l, const struct st_event *event)
     first->shown = caller->shown;
     first->incomplete = caller->incomplete;
     caller->in_call = 0;
-    if (l->open_tid == caller->tid && !l->options.split) {
-        st_puts(&l->text, " <unfinished ...>\n");
-        l->open_tid = 0;
-    }
     struct st_buffer held = first->held;
     first->held = caller->held;
     caller->held = held;

@@ -141,16 +141,16 @@ static void get_flags(struct st_decoder *d, unsigned set, uint64_t flags, uint64
     uint64_t bits = flags & ~0777ull & ~hint;
     if (bits) {
         st_set(d, set, bits);
-        if (hint) huge_size(d, hint, "SHM_");
         st_putc(d->out, '|');
     }
+    if (hint) st_putf(d->out, "%llu<<SHM_HUGE_SHIFT|", (unsigned long long)hint >> 26);
     st_mode(d, flags & 0777);
 }
 
 void st_print_shmget_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     (void)type;
-    get_flags(d, ST_SET_SHMGET_FLAGS, (uint32_t)value, value & 04000 ? value & 0xfc000000 : 0);
+    get_flags(d, ST_SET_SHMGET_FLAGS, (uint32_t)value, value & 0xfc000000);
 }
 
 void st_print_ipcget_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)
@@ -190,6 +190,30 @@ static void number(struct st_decoder *d, const char *label, uint64_t value)
     st_put_unsigned(d->out, value);
 }
 
+static const char *const message_limits[] = {"msgpool", "msgmap", "msgmax", "msgmnb", "msgmni", "msgssz", "msgtql", NULL};
+static const char *const semaphore_limits[] = {"semmap", "semmni", "semmns", "semmnu", "semmsl",
+                                               "semopm", "semume", "semusz", "semvmx", "semaem", NULL};
+static const char *const shm_limits[] = {"shmmax", "shmmin", "shmmni", "shmseg", "shmall", NULL};
+static const char *const shm_usage[] = {"used_ids", "shm_tot", "shm_rss", "shm_swp", "swap_attempts", "swap_successes", NULL};
+
+/* IPC_INFO and its kin: numbers of `size` bytes in a row. 0: not readable. */
+static int info_words(struct st_decoder *d, uint64_t address, const char *const *labels, unsigned size)
+{
+    unsigned count = 0;
+    while (labels[count]) count++;
+    const uint8_t *at = address ? st_see(d, address, count * size) : NULL;
+    if (!at) return 0;
+    for (unsigned i = 0; i < count; i++) {
+        st_putf(d->out, "%s%s=", i ? ", " : "{", labels[i]);
+        /* used_ids is an int in front of longs */
+        st_put_unsigned(d->out, st_load(at + i * size, labels == shm_usage && !i ? 4 : size));
+    }
+    const uint8_t *segments = labels == message_limits ? st_see(d, address + 28, 2) : NULL;
+    if (segments) st_putf(d->out, ", msgseg=%u", st_load16(segments));
+    st_putc(d->out, '}');
+    return 1;
+}
+
 static void shm_status(struct st_decoder *d, const uint8_t *at)
 {
     permissions(d, at, "shm");
@@ -224,7 +248,7 @@ int st_call_shmctl(struct st_decoder *d)
         const uint8_t *at = command == 1 && d->args[2] ? st_see(d, d->args[2], 112) : NULL;
         if (at) {
             set_permissions(d, at, "shm");
-            st_puts(d->out, ", ...}");
+            st_putc(d->out, '}');
         } else if (!status && command != 3 && command != 14) {
             st_address(d, d->args[2]);
         }
@@ -234,7 +258,7 @@ int st_call_shmctl(struct st_decoder *d)
     const uint8_t *at = d->failed || !status || !d->args[2] ? NULL : st_see(d, d->args[2], 112);
     if (at)
         shm_status(d, at);
-    else
+    else if (d->failed || status || !info_words(d, d->args[2], command == 3 ? shm_limits : shm_usage, 8))
         st_address(d, d->args[2]);
     return 0;
 }
@@ -264,7 +288,8 @@ int st_call_msgctl(struct st_decoder *d)
         const uint8_t *at = command == 1 && d->args[2] ? st_see(d, d->args[2], 120) : NULL;
         if (at) {
             set_permissions(d, at, "msg");
-            st_puts(d->out, ", ...}");
+            number(d, ", msg_qbytes=", st_load64(at + 88));
+            st_putc(d->out, '}');
         } else if (!status && !info) {
             st_address(d, d->args[2]);
         }
@@ -274,7 +299,7 @@ int st_call_msgctl(struct st_decoder *d)
     const uint8_t *at = d->failed || !status || !d->args[2] ? NULL : st_see(d, d->args[2], 120);
     if (at)
         msg_status(d, at);
-    else
+    else if (d->failed || status || !info_words(d, d->args[2], message_limits, 4))
         st_address(d, d->args[2]);
     return 0;
 }
@@ -286,12 +311,11 @@ int st_call_semctl(struct st_decoder *d)
     if (!d->exiting) {
         st_putf(d->out, "%d, %d, ", (int32_t)d->args[0], (int32_t)d->args[1]);
         control_command(d, ST_SET_SEMCTL_CMD, ST_ARG32(d, 2));
-        if (command == 0 || command == 11 || command == 12 || command == 14 || command == 15) return 0;
         st_comma(d);
         const uint8_t *at = command == 1 && d->args[3] ? st_see(d, d->args[3], 104) : NULL;
         if (at) {
             set_permissions(d, at, "sem");
-            st_puts(d->out, ", ...}");
+            st_putc(d->out, '}');
         } else if (!status && !info) {
             if (command == 16)
                 st_put_signed(d->out, (int32_t)d->args[3]);
@@ -303,7 +327,7 @@ int st_call_semctl(struct st_decoder *d)
     if (!status && !info) return 0;
     const uint8_t *at = d->failed || !status || !d->args[3] ? NULL : st_see(d, d->args[3], 104);
     if (!at) {
-        st_address(d, d->args[3]);
+        if (d->failed || status || command == 13 || !info_words(d, d->args[3], semaphore_limits, 4)) st_address(d, d->args[3]);
         return 0;
     }
     permissions(d, at, "sem");

@@ -493,8 +493,9 @@ int st_call_clock_adjtime(struct st_decoder *d)
 void st_print_mq_attr_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     uint64_t flags;
+    (void)type;
     memcpy(&flags, (const void *)(uintptr_t)value, 8);
-    st_print_open_flags(d, flags, type);
+    st_set(d, ST_SET_MQ_FLAGS, flags);
 }
 
 int st_call_mq_open(struct st_decoder *d)
@@ -610,14 +611,15 @@ int st_call_io_submit(struct st_decoder *d)
 int st_call_mount(struct st_decoder *d)
 {
     uint64_t flags = d->args[3], magic = flags & 0xffff0000;
-    int ignored = (flags & 0x1020) || (flags & 0x2000);
+    /* What a bind, a move and a change of propagation do not look at; of a remount, the type. */
+    int binds = flags & 0x1e3000 ? 1 : 0, ignored = binds || (flags & 0x20);
     if (d->exiting) return 0;
     if (magic == 0xc0ed0000) flags &= 0xffff;
     st_path(d, d->args[0]);
     st_comma(d);
     st_path(d, d->args[1]);
     st_comma(d);
-    if (ignored && 0)
+    if (ignored)
         st_address(d, d->args[2]);
     else
         st_string(d, d->args[2]);
@@ -628,7 +630,7 @@ int st_call_mount(struct st_decoder *d)
     }
     if (flags || magic != 0xc0ed0000) st_set(d, ST_SET_MOUNT_FLAGS, flags);
     st_comma(d);
-    if (ignored)
+    if (binds)
         st_address(d, d->args[4]);
     else
         st_string(d, d->args[4]);
@@ -713,14 +715,51 @@ int st_call_fsconfig(struct st_decoder *d)
 
 /* ---- others ----------------------------------------------------------------------------------------------------------- */
 
-void st_print_syslog(struct st_decoder *d, uint64_t value, const struct st_type *type)
+int st_call_syslog(struct st_decoder *d)
 {
     uint32_t action = ST_ARG32(d, 0);
-    (void)type;
-    if (action >= 2 && action <= 4 && !d->failed)
-        st_bytes(d, value, (uint64_t)d->result);
+    const char *name = st_lookup(&st_sets[ST_SET_SYSLOG_ACTION], action);
+    int reads = action >= 2 && action <= 4;
+    if (!d->exiting) {
+        st_putf(d->out, "%d", (int32_t)action);
+        if (d->options->names != ST_NAMES_RAW) st_putf(d->out, " /* %s */", name ? name : "SYSLOG_ACTION_???");
+        if (action < 2 || action == 5 || action == 6 || action == 7 || action == 9 || action == 10) return 0;
+        st_comma(d);
+        if (reads) return 0;
+        st_address(d, d->args[1]);
+        st_putf(d->out, ", %d", (int32_t)d->args[2]);
+        return 0;
+    }
+    if (!reads) return 0;
+    if (d->failed)
+        st_address(d, d->args[1]);
     else
+        st_bytes(d, d->args[1], (uint64_t)d->result);
+    st_putf(d->out, ", %d", (int32_t)d->args[2]);
+    return 0;
+}
+
+void st_print_hostname(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    uint32_t length = ST_ARG32(d, type->aux);
+    if (length > 64)
         st_address(d, value);
+    else
+        st_bytes(d, value, length);
+}
+
+/* Bytes that are never text. */
+void st_print_hexadecimal(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    struct st_lines_options options = *d->options;
+    struct st_decoder other = *d;
+    (void)type;
+    options.hex_strings = ST_HEX_ALL;
+    other.options = &options;
+    if (d->failed)
+        st_address(d, value);
+    else
+        st_bytes(&other, value, (uint64_t)d->result);
 }
 
 void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)

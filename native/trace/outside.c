@@ -50,7 +50,8 @@ struct loop {
     uint32_t count;
     int32_t first; /* the program that was started; 0: attached */
     int32_t first_status;
-    uint8_t started; /* its execve has begun */
+    uint8_t started;          /* its execve has begun */
+    uint8_t replaced, silent; /* it has succeeded; it has failed: the rest is ours */
     _Alignas(8) uint8_t frame[ST_EVENT_MAX];
 };
 
@@ -186,7 +187,7 @@ static void plain_event(struct loop *l, const struct task *t, uint16_t kind, int
 
 static int traced(const struct loop *l, int32_t sysno)
 {
-    if (sysno < 0 || sysno >= ST_TRACE_CALLS) return 1;
+    if (!st_call_name(sysno)) return 1;
     return (int)(l->options->trace[sysno / 64] >> (sysno & 63) & 1);
 }
 
@@ -205,7 +206,7 @@ static void entry_event(struct loop *l, struct task *t, const struct call_info *
     t->sysno = (int32_t)info->entry.nr;
     memcpy(t->args, info->entry.args, sizeof t->args);
     if (t->tid == l->first && t->sysno == 59) l->started = 1;
-    if (!l->started || !traced(l, t->sysno)) return;
+    if (!l->started || l->silent || !traced(l, t->sysno)) return;
     struct st_entry *e = (struct st_entry *)event_begin(l, t, ST_EVENT_ENTRY, t->sysno);
     memcpy(e->args, t->args, sizeof e->args);
     e->site = info->instruction;
@@ -219,6 +220,7 @@ static void exit_event(struct loop *l, struct task *t, const struct call_info *i
     if (!was || !l->started || !traced(l, t->sysno)) return;
     struct st_exit *e = (struct st_exit *)event_begin(l, t, ST_EVENT_EXIT, t->sysno);
     e->result = info->exit.result;
+    if (t->tid == l->first && t->sysno == 59 && e->result < 0 && !l->replaced) l->silent = 1;
     event_end(l, (uint32_t)sizeof *e + capture(l, t, e->result, ST_CAPTURE_EXIT, sizeof *e, &e->event.flags));
 }
 
@@ -271,6 +273,7 @@ static void replaced(struct loop *l, struct task *t)
 {
     unsigned long caller = 0;
     if (ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &caller)) return;
+    l->replaced = 1;
     struct task *other = (int32_t)caller != t->tid ? task_find(l, (int32_t)caller) : NULL;
     if (other) {
         t->in_call = other->in_call;
@@ -342,9 +345,9 @@ static void detach_all(struct loop *l)
 
 static int handle(struct loop *l, int32_t tid, int status)
 {
-    struct task *t = task_new(l, tid);
+    struct task *t = WIFSTOPPED(status) ? task_new(l, tid) : task_find(l, tid);
     int deliver;
-    if (!t) return -ENOMEM;
+    if (!t) return WIFSTOPPED(status) ? -ENOMEM : 0; /* a child that CLONE_PARENT made ours */
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
         if (tid == l->first) l->first_status = status;
         if (l->started) plain_event(l, t, ST_EVENT_END, status);
@@ -391,8 +394,7 @@ static int child(const char *path, char *const *argv, char *const *envp, int rep
     kill(getpid(), SIGSTOP);
     execve(path, argv, envp);
     int error = errno;
-    if (write(report, &error, sizeof error) != sizeof error) return 126;
-    return 127;
+    return write(report, &error, sizeof error) == sizeof error ? 1 : 126;
 }
 
 static struct loop *loop_new(const struct st_outside_options *options, struct st_lines *lines)

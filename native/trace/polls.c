@@ -3,14 +3,6 @@
 
 #include "text.h"
 
-static void note(struct st_decoder *d, struct st_buffer *text)
-{
-    uint64_t n = text->used < sizeof d->note - 1 ? text->used : sizeof d->note - 1;
-    if (n) memcpy(d->note, text->data, n);
-    d->note[n] = 0;
-    st_buffer_free(text);
-}
-
 static void pollfd(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
 {
     (void)address;
@@ -33,8 +25,7 @@ static void ready(struct st_decoder *d, uint64_t address, uint32_t count, const 
     for (uint32_t i = 0; i < count; i++) {
         const uint8_t *at = st_see(d, address + i * 8ull, 8);
         if (!at) {
-            st_puts(&text, shown ? ", ..." : "[");
-            if (!shown) st_puts(&text, "...");
+            st_puts(&text, shown ? ", ..." : "[...");
             shown++;
             break;
         }
@@ -42,6 +33,7 @@ static void ready(struct st_decoder *d, uint64_t address, uint32_t count, const 
         st_puts(&text, shown ? ", " : "[");
         if (d->abbrev && shown >= d->options->string_limit) {
             st_puts(&text, "...");
+            shown++;
             break;
         }
         st_puts(&text, "{fd=");
@@ -57,7 +49,7 @@ static void ready(struct st_decoder *d, uint64_t address, uint32_t count, const 
         st_puts(&text, behind);
     }
     d->out = out;
-    note(d, &text);
+    st_note(d, &text);
 }
 
 static void timeout_left(struct st_decoder *d, struct st_buffer *text, uint64_t address, int fine)
@@ -188,7 +180,8 @@ static void select_exit(struct st_decoder *d, int fine)
     const uint8_t *left = d->args[4] ? st_see(d, d->args[4], 16) : NULL;
     if (left && text.used) st_puts(&text, ", ");
     timeout_left(d, &text, d->args[4], fine);
-    note(d, &text);
+    d->noted = 1;
+    st_note(d, &text);
 }
 
 int st_call_select(struct st_decoder *d)

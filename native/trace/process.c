@@ -279,6 +279,16 @@ void st_print_wait_status(struct st_decoder *d, uint64_t value, const struct st_
     st_putc(d->out, ']');
 }
 
+/* Filled in only where a child was found. */
+void st_print_wait_rusage(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if (d->result > 0)
+        st_point(d, ST_STRUCT_RUSAGE, value);
+    else
+        st_address(d, value);
+}
+
 void st_print_waitid_id(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     (void)type;
@@ -418,7 +428,7 @@ int st_call_getgroups(struct st_decoder *d)
         st_putf(d->out, "%d, ", (int32_t)d->args[0]);
         return 0;
     }
-    if (d->failed || !d->args[0] || !d->args[1])
+    if (d->failed || (!d->args[0] && d->result))
         st_address(d, d->args[1]);
     else
         st_array(d, d->args[1], (uint64_t)d->result, 4, group);
@@ -587,16 +597,16 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
         return 0;
     }
     case ST_PR_SET_NAME: {
-        uint64_t size = 16;
+        uint64_t size = 15; /* what the kernel keeps */
         const uint8_t *at = st_see_some(d, d->args[1], &size);
         st_comma(d);
-        if (!at || (size < 16 && !memchr(at, 0, size)))
+        if (!at || (size < 15 && !memchr(at, 0, size))) {
             st_address(d, d->args[1]);
-        else {
-            uint64_t length = strnlen((const char *)at, size < 15 ? size : 15);
-            st_quoted(d, at, length, ST_QUOTE_WHOLE);
-            if (length == 15 && size > 15 && at[15]) st_puts(d->out, "...");
+            return 0;
         }
+        uint64_t length = strnlen((const char *)at, size);
+        st_quoted(d, at, length, ST_QUOTE_WHOLE);
+        if (length == 15) st_puts(d->out, "...");
         return 0;
     }
     case ST_PR_GET_PDEATHSIG:
@@ -614,6 +624,11 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
         if (d->args[1] == 2) {
             st_comma(d);
             st_filter(d, d->args[2]);
+        } else if (d->args[1] != 1) {
+            for (int i = 2; i < 5; i++) {
+                st_comma(d);
+                st_put_hex(d->out, d->args[i]);
+            }
         }
         return 0;
     case ST_PR_CAPBSET_READ:
@@ -736,7 +751,10 @@ int st_call_arch_prctl(struct st_decoder *d)
     if (!d->exiting) {
         st_set(d, ST_SET_ARCH_PRCTL, option);
         st_comma(d);
-        if (!get) st_address(d, d->args[1]);
+        if (option == 0x1001 || option == 0x1002)
+            st_address(d, d->args[1]);
+        else if (!get)
+            st_put_hex(d->out, d->args[1]);
         return 0;
     }
     if (!get) return 0;

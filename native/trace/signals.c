@@ -51,8 +51,9 @@ void st_sigset_bits(struct st_decoder *d, uint64_t bits)
 
 void st_sigset(struct st_decoder *d, uint64_t address, uint64_t size)
 {
-    uint64_t used = size > 8 ? 8 : size, bits = 0;
-    const uint8_t *at = address && used ? st_see(d, address, size > 128 ? used : size) : NULL;
+    /* Another size is an error; what is filled in may be shorter. */
+    uint64_t used = size > 8 || (!d->exiting && size != 8) ? 0 : size, bits = 0;
+    const uint8_t *at = address && used ? st_see(d, address, used) : NULL;
     if (!at || d->pointers) {
         st_address(d, address);
         return;
@@ -112,7 +113,7 @@ void st_print_sigaction(struct st_decoder *d, uint64_t value, const struct st_ty
         return;
     }
     uint64_t flags = st_load64(at + 8);
-    handler(d, flags & 4 ? "{sa_sigaction=" : "{sa_handler=", st_load64(at));
+    handler(d, "{sa_handler=", st_load64(at));
     st_puts(d->out, ", sa_mask=");
     uint64_t size = d->args[3] < 8 ? d->args[3] : 8, mask = 0;
     memcpy(&mask, at + 24, size);
@@ -195,9 +196,9 @@ static void child(struct st_decoder *d, const uint8_t *at, int32_t code_value)
     sender(d, at);
     status(d, code_value, st_load32(at + 24));
     st_puts(d->out, ", si_utime=");
-    st_put_unsigned(d->out, st_load64(at + 32));
+    st_ticks(d, st_load64(at + 32));
     st_puts(d->out, ", si_stime=");
-    st_put_unsigned(d->out, st_load64(at + 40));
+    st_ticks(d, st_load64(at + 40));
 }
 
 static void system_call(struct st_decoder *d, const uint8_t *at)

@@ -249,21 +249,14 @@ int st_call_socketpair(struct st_decoder *d)
 
 void st_iovec(struct st_decoder *d, uint64_t address, uint64_t count, uint64_t left, int data)
 {
-    uint64_t last = d->abbrev && count > d->options->string_limit ? d->options->string_limit : count, i;
     if (!address || d->pointers || (count && !st_see(d, address, 16))) {
         st_address(d, address);
         return;
     }
     st_putc(d->out, '[');
-    for (i = 0; i < last; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         const uint8_t *at = st_see(d, address + i * 16, 16);
-        if (i) st_comma(d);
-        if (!at) {
-            st_puts(d->out, "... /* ");
-            st_put_hex(d->out, address + i * 16);
-            st_puts(d->out, " */");
-            break;
-        }
+        if (st_element_missing(d, at, address + i * 16, i)) break;
         uint64_t base = st_load64(at), length = st_load64(at + 8), shown = length < left ? length : left;
         st_puts(d->out, "{iov_base=");
         if (data)
@@ -275,7 +268,6 @@ void st_iovec(struct st_decoder *d, uint64_t address, uint64_t count, uint64_t l
         st_putc(d->out, '}');
         left -= shown;
     }
-    if (last < count && i == last) st_puts(d->out, ", ...");
     st_putc(d->out, ']');
 }
 
@@ -571,7 +563,8 @@ int st_call_setsockopt(struct st_decoder *d)
     if (d->exiting) return 0;
     head(d);
     uint64_t got = size < 0 ? 0 : size > 256 ? 256 : (uint64_t)size;
-    const uint8_t *at = d->args[3] && got ? st_see(d, d->args[3], got) : NULL;
+    uint64_t looked_at = level == 1 && name == ST_SO_LINGER ? 8 : got;
+    const uint8_t *at = d->args[3] && got && looked_at <= got ? st_see(d, d->args[3], looked_at) : NULL;
     if (level == 1 && (name == ST_SO_ATTACH_FILTER || name == 51) && size == 16)
         st_filter(d, d->args[3]);
     else if (!at)
@@ -645,6 +638,10 @@ static void gotten(struct st_decoder *d, uint32_t level, uint32_t name, const ui
         st_putc(d->out, ']');
     } else if (size == 4 || (level <= 1 && size > 4 && size < 8)) {
         st_putf(d->out, "[%d]", (int32_t)st_load32(at));
+    } else if (level == 1 && size < 4) {
+        st_putc(d->out, '"');
+        st_quote_bytes(d->options, d->out, at, size, ST_HEX_ALL);
+        st_putc(d->out, '"');
     } else {
         st_quoted(d, at, size, ST_QUOTE_BYTES);
     }
@@ -672,7 +669,7 @@ int st_call_getsockopt(struct st_decoder *d)
     int32_t was = (int32_t)st_load32(old), is = (int32_t)st_load32(now);
     uint64_t size = is < 0 ? 0 : is > 256 ? 256 : (uint64_t)is;
     if (was >= 0 && (uint64_t)was < size) size = (uint64_t)was;
-    const uint8_t *at = d->args[3] ? (size ? st_see(d, d->args[3], size) : (const uint8_t *)"") : NULL;
+    const uint8_t *at = d->args[3] && size ? st_see(d, d->args[3], size) : NULL;
     if (at)
         gotten(d, ST_ARG32(d, 1), ST_ARG32(d, 2), at, size);
     else

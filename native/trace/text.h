@@ -121,7 +121,7 @@ struct st_decoder {
     int32_t sysno, pid, tid;
     uint8_t exiting, failed;       /* failed: the result is an error */
     uint8_t abbrev, raw, pointers; /* pointers: structures are not looked into */
-    uint8_t depth;
+    uint8_t depth, noted; /* noted: there is a note, be it empty */
     struct st_chunks chunks[2];      /* the exit's (if there is one), the entry's */
     char note[512];                  /* behind the result: (Timeout) */
     const struct st_set *result_set; /* the result's flags, behind its number */
@@ -170,6 +170,7 @@ void st_structure(struct st_decoder *d, const struct st_struct *s, uint64_t addr
 /* The fields alone, separated by commas; `first`: none was printed before. */
 void st_fields(struct st_decoder *d, const struct st_struct *s, const uint8_t *at);
 void st_point(struct st_decoder *d, unsigned structure, uint64_t address); /* what a pointer to a structure points at */
+int st_element_missing(struct st_decoder *d, const uint8_t *at, uint64_t address, uint64_t i);
 typedef void (*st_element)(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index);
 /* [a, b, ...] of `count` elements of `size` bytes; NULL and unreadable addresses as such. */
 void st_array(struct st_decoder *d, uint64_t address, uint64_t count, uint32_t size, st_element print);
@@ -190,6 +191,8 @@ void st_mode(struct st_decoder *d, uint32_t mode);          /* 0644 */
 void st_symbolic_mode(struct st_decoder *d, uint32_t mode); /* S_IFREG|0644 */
 void st_id(struct st_decoder *d, uint32_t id);              /* -1 as such */
 void st_device(struct st_decoder *d, uint64_t device);
+void st_ticks(struct st_decoder *d, uint64_t ticks); /* of 1/100 s */
+void st_note(struct st_decoder *d, struct st_buffer *text); /* becomes the note; freed */
 void st_timespec_at(struct st_decoder *d, const uint8_t *at);
 void st_timeval_at(struct st_decoder *d, const uint8_t *at);
 void st_timespec(struct st_decoder *d, uint64_t address);

@@ -9,10 +9,7 @@ static void pair(struct st_decoder *d, const uint8_t *at, const char *fraction)
     st_puts(d->out, "{tv_sec=");
     st_put_signed(d->out, (int64_t)st_load64(at));
     st_puts(d->out, fraction);
-    if (fraction[5] == 'n')
-        st_put_unsigned(d->out, st_load64(at + 8));
-    else
-        st_put_signed(d->out, (int64_t)st_load64(at + 8));
+    st_put_unsigned(d->out, st_load64(at + 8));
     st_putc(d->out, '}');
 }
 
@@ -142,18 +139,44 @@ void st_print_utimensat(struct st_decoder *d, uint64_t value, const struct st_ty
     st_putc(d->out, ']');
 }
 
-void st_print_time(struct st_decoder *d, uint64_t value, const struct st_type *type)
+static void time_note(struct st_decoder *d)
 {
-    const uint8_t *at = value && !d->failed ? st_see(d, value, 8) : NULL;
-    (void)type;
-    if (!at) {
-        st_address(d, value);
-        return;
+    struct st_buffer text = {0};
+    st_date(&text, d->result, 0, 0);
+    if (text.used <= 7) return;
+    memmove(text.data, text.data + 4, text.used - 7); /* without the marks of a comment */
+    text.used -= 7;
+    st_note(d, &text);
+}
+
+int st_call_time(struct st_decoder *d)
+{
+    const uint8_t *at = d->exiting && d->args[0] && !d->failed ? st_see(d, d->args[0], 8) : NULL;
+    if (!d->exiting) return 0;
+    if (at) {
+        st_putc(d->out, '[');
+        st_put_signed(d->out, (int64_t)st_load64(at));
+        st_date(d->out, (int64_t)st_load64(at), 0, 0);
+        st_putc(d->out, ']');
+    } else {
+        st_address(d, d->args[0]);
     }
-    st_putc(d->out, '[');
-    st_put_signed(d->out, (int64_t)st_load64(at));
-    st_date(d->out, (int64_t)st_load64(at), 0, 0);
-    st_putc(d->out, ']');
+    if (!d->failed) time_note(d);
+    return 0;
+}
+
+void st_ticks(struct st_decoder *d, uint64_t ticks)
+{
+    st_put_signed(d->out, (int64_t)ticks);
+    if (ticks) st_putf(d->out, " /* %llu.%02llu s */", (unsigned long long)ticks / 100, (unsigned long long)ticks % 100);
+}
+
+void st_print_ticks(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    uint64_t ticks;
+    (void)type;
+    memcpy(&ticks, (const void *)(uintptr_t)value, 8);
+    st_ticks(d, ticks);
 }
 
 /* Negative numbers are clocks of a process, a thread, or a descriptor. */

@@ -81,15 +81,23 @@ void st_pid(struct st_decoder *d, int32_t pid)
     st_putc(d->out, '>');
 }
 
-/* How many of `count` elements are shown: all with -v. */
-static uint64_t shown(const struct st_decoder *d, uint64_t count)
+/* What is printed instead of element i, if anything: it could not be read, or -s allows no more. */
+int st_element_missing(struct st_decoder *d, const uint8_t *at, uint64_t address, uint64_t i)
 {
-    return d->abbrev && count > d->options->string_limit ? d->options->string_limit : count;
+    if (i) st_comma(d);
+    if (!at) {
+        st_puts(d->out, "... /* ");
+        st_put_hex(d->out, address);
+        st_puts(d->out, " */");
+    } else if (d->abbrev && i >= d->options->string_limit) {
+        st_puts(d->out, "...");
+        return 1;
+    }
+    return !at;
 }
 
 void st_array(struct st_decoder *d, uint64_t address, uint64_t count, uint32_t size, st_element print)
 {
-    uint64_t last = shown(d, count), i;
     if (!address || d->pointers || (count && !st_see(d, address, size))) {
         st_address(d, address);
         return;
@@ -97,18 +105,11 @@ void st_array(struct st_decoder *d, uint64_t address, uint64_t count, uint32_t s
     if (d->depth >= ST_DEEPEST) return;
     d->depth++;
     st_putc(d->out, '[');
-    for (i = 0; i < last; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         const uint8_t *at = st_see(d, address + i * size, size);
-        if (i) st_comma(d);
-        if (!at) {
-            st_puts(d->out, "... /* ");
-            st_put_hex(d->out, address + i * size);
-            st_puts(d->out, " */");
-            break;
-        }
+        if (st_element_missing(d, at, address + i * size, i)) break;
         print(d, at, address + i * size, (uint32_t)i);
     }
-    if (last < count && i == last) st_puts(d->out, last ? ", ..." : "...");
     st_putc(d->out, ']');
     d->depth--;
 }
@@ -175,9 +176,19 @@ void st_point(struct st_decoder *d, unsigned structure, uint64_t address)
         st_address(d, address);
 }
 
+/* An argument's register holds more than the call looks at. */
+static uint64_t narrowed(uint64_t value, uint8_t size)
+{
+    uint8_t bytes[8];
+    memcpy(bytes, &value, 8);
+    return st_load(bytes, size ? size : 8);
+}
+
 static uint64_t count_of(const struct st_decoder *d, const struct st_type *type)
 {
-    return type->aux == ST_AUX_RESULT ? (uint64_t)d->result : d->args[type->aux % 6];
+    unsigned i = type->aux % 6u;
+    if (type->aux == ST_AUX_RESULT) return (uint64_t)d->result;
+    return narrowed(d->args[i], i < d->row->count ? d->row->types[i].size & 15 : 8);
 }
 
 /* An array's elements, and a number that is pointed at, by the inner kind. */
@@ -185,28 +196,19 @@ static void elements(struct st_decoder *d, const struct st_type *type, uint64_t 
 {
     struct st_type inner = {.kind = (uint8_t)type->inner, .size = type->size, .ref = type->ref};
     uint32_t size = type->inner == ST_V_STRUCT ? st_structs[type->ref].size : type->size & 15u;
-    uint64_t last = shown(d, count);
     if (!address || d->pointers || (count && !st_see(d, address, size))) {
         st_address(d, address);
         return;
     }
     st_putc(d->out, '[');
-    for (uint64_t i = 0; i < last; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         const uint8_t *at = st_see(d, address + i * size, size);
-        if (i) st_comma(d);
-        if (!at) {
-            st_puts(d->out, "... /* ");
-            st_put_hex(d->out, address + i * size);
-            st_puts(d->out, " */");
-            last = count;
-            break;
-        }
+        if (st_element_missing(d, at, address + i * size, i)) break;
         if (type->inner == ST_V_STRUCT)
             st_structure(d, &st_structs[type->ref], address + i * size, at);
         else
             st_value(d, &inner, st_load(at, type->size));
     }
-    if (last < count) st_puts(d->out, last ? ", ..." : "...");
     st_putc(d->out, ']');
 }
 
@@ -244,14 +246,6 @@ void st_value(struct st_decoder *d, const struct st_type *type, uint64_t value)
     }
 }
 
-/* An argument's register holds more than the call looks at. */
-static uint64_t narrowed(uint64_t value, uint8_t size)
-{
-    uint8_t bytes[8];
-    memcpy(bytes, &value, 8);
-    return st_load(bytes, size ? size : 8);
-}
-
 #define ST_O_CREAT 0100u
 #define ST_O_TMPFILE 020200000u
 
@@ -273,6 +267,6 @@ void st_arguments(struct st_decoder *d, unsigned first, unsigned last)
         if (type->when == ST_CAPTURE_EXIT && d->failed && type->kind != ST_V_CUSTOM)
             st_address(d, d->args[i]);
         else
-            st_value(d, type, narrowed(d->args[i], type->size));
+            st_value(d, type, narrowed(d->args[i], type->kind == ST_V_POINTED ? 8 : type->size));
     }
 }
