@@ -25,8 +25,9 @@
 #define ST_KEPT_BLOB 1000
 #define ST_KEPT_PLAN 1001
 #define ST_KEPT_RING 1002
-#define ST_KEPT_BUNDLE 1003 /* empty where the policy has no Python handlers: a number that is refused must be taken */
-#define ST_KEPT_COUNT 4
+#define ST_KEPT_BUNDLE 1003  /* empty where the policy has no Python handlers: a number that is refused must be taken */
+#define ST_KEPT_PROGRAM 1004 /* the file of the program that the loader started: what /proc/self/exe stands for */
+#define ST_KEPT_COUNT 5
 
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73

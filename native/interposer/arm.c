@@ -111,7 +111,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     st_state.main_tid = (int32_t)ST_SYS(__NR_gettid);
     int64_t r = first_block();
     if (r < 0) return r;
-    st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
+    if (first) st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
     r = take_sigsys();
     if (r < 0) return r;
     st_state.armed = 1;

@@ -57,15 +57,9 @@ enum {
 #define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull) /* everything of ours lies below */
 
 /* What an exec leaves of the state of signals that the kernel does not know. */
-enum {
-    ST_KEEP_SIGSYS_BLOCKED = 1,
-    ST_KEEP_SIGSYS_PENDING = 2,
-    ST_KEEP_SIGSYS_IGNORED = 4,
-    ST_KEEP_SIGSEGV_IGNORED = 8,
-    ST_KEEP_SIGBUS_IGNORED = 16
-};
+enum { ST_KEEP_SIGSYS_BLOCKED = 1, ST_KEEP_SIGSYS_PENDING = 2 };
 
-/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers and the program's path follow. */
+/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers follow. */
 #define ST_ORDERS_FIRST "selftrace-first "
 #define ST_ORDERS "selftrace-exec "
 
@@ -225,7 +219,8 @@ struct st_state {
     uint32_t blocks;          /* blocks ever made, but number 0 */
     uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
     uint64_t slow_calls;      /* executed the slower way: no stub left */
-    uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
+    uint32_t loaded;          /* the loader has started this program */
+    uint8_t exe[ST_PATH_MAX]; /* its file's name, where ST_KEPT_PROGRAM lies beyond the program's RLIMIT_NOFILE; else empty */
 };
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
@@ -263,6 +258,9 @@ uint8_t *st_put_number(uint8_t *at, int64_t value);
 void st_exec_forget(const struct st_block *own);
 void st_trace_me(struct st_block *block);
 int st_is_exe_link(const uint8_t *path);
+int64_t st_read_exe(uint8_t *out);
+int64_t st_exe_path(uint8_t *out);
+void st_keep_exe(int32_t fd);
 int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
 void st_seal(void);
@@ -301,8 +299,8 @@ void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_sig
 int st_sigsys_unblocked(struct st_block *block);
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action);
 void st_signals_arm(void);
-uint32_t st_signals_keep(const struct st_block *block);
-void st_signals_kept(struct st_block *block, uint32_t kept);
+uint32_t st_signals_keep(const struct st_block *block, st_mask *ignored);
+void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored);
 
 /* verdicts */
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);

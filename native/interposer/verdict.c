@@ -17,10 +17,7 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         int64_t length = st_copy_string(call->path[i], (const void *)*argument, ST_PATH_MAX);
         if (length < 0) return ST_EFAULT;
         if (length == ST_PATH_MAX) return ST_ENAMETOOLONG;
-        if (st_state.exe[0] && st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) {
-            length = st_length(st_state.exe);
-            memcpy(call->path[i], st_state.exe, (uint64_t)length + 1);
-        }
+        if (st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) length = st_exe_path(call->path[i]);
         call->path_length[i] = (int32_t)length;
         *argument = (uint64_t)call->path[i];
         call->copied |= 1u << uses[i].path;
