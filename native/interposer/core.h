@@ -155,7 +155,7 @@ struct st_vfork {
 };
 #define ST_VFORKS 3
 
-/* An exec under way: what is to be given back if it fails. memory 0: none. */
+/* An exec under way: what is to be given back if it fails. memory 0: none; size 0: it is the block's own. */
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
@@ -166,6 +166,7 @@ struct st_exec {
 #define ST_BLOCK_AREA 0x20000
 #define ST_BLOCK_STACK 0xf000
 #define ST_GUARD 0x1000
+#define ST_ARGUMENTS 0x4000
 struct st_block {
     uint8_t stack[ST_BLOCK_STACK];
     uint32_t index;
@@ -177,16 +178,18 @@ struct st_block {
     struct st_siginfo sigsys_info;
     struct st_stack stack_virtual; /* the program's sigaltstack */
     struct st_sighand *sighand;
-    uint64_t counters[ST_COUNTERS];
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
-    struct st_vfork vfork[ST_VFORKS];
-    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
     uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
+    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
     struct st_exec exec;
-    struct st_call call;
+    struct st_call call; /* from here on down: what few calls use, or only the first bytes of */
+    uint64_t counters[ST_COUNTERS];
+    struct st_vfork vfork[ST_VFORKS];
+    uint8_t arguments[ST_ARGUMENTS]; /* of an exec, if it has few */
 };
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
+_Static_assert(ST_RING_ADDRESS + ST_RING_OFFSET + ST_RING_SLOTS * ST_RECORD_SIZE <= ST_PLAN_ADDRESS, "the ring reaches the table");
 _Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, like their stubs");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
@@ -213,19 +216,25 @@ struct st_state {
     uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *);
     void (*hook)(struct st_call *);
     uint64_t ldso_low, ldso_high;
-    uint64_t process_counters[ST_COUNTERS];
     struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
     uint32_t blocks;          /* blocks ever made, but number 0 */
     uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
     uint64_t slow_calls;      /* executed the slower way: no stub left */
-    uint32_t loaded;          /* the loader has started this program */
-    uint8_t exe[ST_PATH_MAX]; /* its file's name, where ST_KEPT_PROGRAM lies beyond the program's RLIMIT_NOFILE; else empty */
+    uint32_t loaded;          /* how the program that the loader started is known: exec.c; 0: another started it */
+    uint32_t counted;         /* process_counters are in use */
+};
+/* What most processes never touch: pages of its own. */
+struct st_rare {
+    uint64_t process_counters[ST_COUNTERS];
+    uint8_t exe[ST_PATH_MAX]; /* the program's name, where ST_KEPT_PROGRAM lies beyond its RLIMIT_NOFILE */
 };
 extern struct st_state st_state;
+extern struct st_rare st_rare;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[],
+    st_gate_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
@@ -282,7 +291,6 @@ uint32_t st_length(const uint8_t *text);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);
-int64_t st_block_open(struct st_block *block, uint32_t index);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);

@@ -15,10 +15,10 @@
 #define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
 
-#define FRONT 16 /* words in front of argv: two for the loader, two for each interpreter line */
-#define LEVELS 5 /* interpreters of interpreters, as in the kernel */
-#define HEAD 256 /* bytes of a script that are looked at, as in the kernel */
-#define TEXT 0x10000
+#define FRONT 16    /* words in front of argv: two for the loader, two for each interpreter line */
+#define LEVELS 5    /* interpreters of interpreters, as in the kernel */
+#define HEAD 256    /* bytes of a script that are looked at, as in the kernel */
+#define TEXT 0x3000 /* two paths, the interpreter lines and the orders */
 #define ARGUMENTS 0x100000
 
 /* An exec being prepared, in memory of its own: the words of argv, then texts. */
@@ -75,7 +75,7 @@ void st_exec_release(struct st_block *block, int own_descriptors)
         if (exec.fd >= 0) ST_SYS(__NR_close, exec.fd);
         if (exec.interpreter >= 0) ST_SYS(__NR_close, exec.interpreter);
     }
-    ST_SYS(__NR_munmap, exec.memory, exec.size);
+    if (exec.size) ST_SYS(__NR_munmap, exec.memory, exec.size);
 }
 
 /* In a new process, st_state.pid still its parent's: what other threads there had opened for execs of their own is not for
@@ -99,8 +99,8 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
         if (!word) break;
         if (count == ARGUMENTS) return -ST_E2BIG;
     }
-    uint64_t words = (FRONT + count + 2) * 8, size = (words + TEXT + 4095) & ~4095ull;
-    int64_t at = ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
+    uint64_t words = (FRONT + count + 2) * 8, size = words + TEXT > sizeof block->arguments ? (words + TEXT + 4095) & ~4095ull : 0;
+    int64_t at = size ? ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0) : (int64_t)block->arguments;
     if (at < 0) return at;
     block->exec = (struct st_exec){(uint64_t)at, size, -1, -1, (int32_t)ST_SYS(__NR_getpid)};
     p->words = (uint64_t *)at;
@@ -108,7 +108,8 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
     p->text = (uint8_t *)at + words;
     for (uint64_t i = 0; i < count; i++)
         if (st_copy_in(&p->words[FRONT + i], (const void *)(argv + 8 * i), 8) < 0) return -ST_EFAULT;
-    if (!count) p->words[FRONT] = (uint64_t)put(p, "", 0); /* as the kernel has it since 5.18 */
+    if (!count) p->words[FRONT + count++] = (uint64_t)put(p, "", 0); /* as the kernel has it since 5.18 */
+    p->words[FRONT + count] = 0;
     return 0;
 }
 
@@ -453,6 +454,7 @@ int st_is_exe_link(const uint8_t *path)
 
 #define KEPT_LINK "/proc/self/fd/1004"
 _Static_assert(ST_KEPT_PROGRAM == 1004, "its link is named here");
+enum { KEPT = 1, NAMED };
 
 /* The program's file, for as long as it runs: the kernel's own link, which is read when somebody asks, follows it where it
  * is moved to and leads to it when it has no name any more. A number beyond `ulimit -n` cannot be made: then it has the name
@@ -460,17 +462,18 @@ _Static_assert(ST_KEPT_PROGRAM == 1004, "its link is named here");
 void st_keep_exe(int32_t fd)
 {
     uint8_t link[40] = "/proc/self/fd/";
-    st_state.loaded = 1;
-    if (ST_SYS(__NR_dup3, fd, ST_KEPT_PROGRAM, 0) >= 0) return;
+    st_state.loaded = ST_SYS(__NR_dup3, fd, ST_KEPT_PROGRAM, 0) < 0 ? NAMED : KEPT;
+    if (st_state.loaded == KEPT) return;
     st_put_number(link + 14, fd);
-    ST_SYS(__NR_readlink, link, st_state.exe, ST_PATH_MAX - 1);
+    ST_SYS(__NR_readlink, link, st_rare.exe, ST_PATH_MAX - 1);
 }
 
 /* What readlink says of /proc/self/exe. Returns its length, or -errno; out: ST_PATH_MAX bytes. */
 int64_t st_read_exe(uint8_t *out)
 {
-    int64_t n = st_state.exe[0] ? st_length(st_state.exe) : ST_SYS(__NR_readlink, KEPT_LINK, out, ST_PATH_MAX - 1);
-    if (st_state.exe[0]) memcpy(out, st_state.exe, (uint64_t)n);
+    int named = st_state.loaded == NAMED;
+    int64_t n = named ? st_length(st_rare.exe) : ST_SYS(__NR_readlink, KEPT_LINK, out, ST_PATH_MAX - 1);
+    if (named) memcpy(out, st_rare.exe, (uint64_t)n);
     if (n >= 0) out[n] = 0;
     return n;
 }
@@ -481,7 +484,7 @@ int64_t st_exe_path(uint8_t *out)
     static const uint8_t deleted[] = " (deleted)";
     const int64_t cut = sizeof deleted - 1;
     int64_t n = st_read_exe(out);
-    if (st_state.exe[0] || (n > cut && memcmp(out + n - cut, deleted, cut))) return n;
+    if (st_state.loaded == NAMED || (n > cut && memcmp(out + n - cut, deleted, cut))) return n;
     memcpy(out, KEPT_LINK, sizeof KEPT_LINK);
     return sizeof KEPT_LINK - 1;
 }

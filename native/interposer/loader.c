@@ -238,7 +238,7 @@ static int begins(const uint8_t *text, const char *word)
 static void set_name(const uint8_t *path)
 {
     static const uint8_t deleted[] = " (deleted)";
-    uint8_t name[16] = {0}, ours[16] = {0}, file[ST_PATH_MAX];
+    uint8_t name[16] = {0}, ours[16] = {0}, *file = st_block_at(0)->call.path[0];
     const uint8_t *from = last_part(path);
     uint32_t length = st_length(from);
     int by_descriptor = begins(path, "/dev/fd/") && from == path + 8;
@@ -259,7 +259,6 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     struct st_image program, interpreter = {0};
     uint64_t name = stack->sp[2], random[2];
     st_signals_kept(st_block_at(0), (uint32_t)orders->signals, orders->ignored);
-    st_keep_exe((int32_t)orders->fd);
     draw(random);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0 ? random : NULL);
     ST_SYS(__NR_close, orders->fd);
@@ -321,6 +320,7 @@ _Noreturn void st_load(uint64_t *sp)
     orders.mask = mask(&at);
     orders.ignored = mask(&at);
     if (orders.abi != ST_ABI) fail_version("parent", orders.abi);
+    st_keep_exe((int32_t)orders.fd);
     arm(0, -1);
     start(&stack, &orders);
 }

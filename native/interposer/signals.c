@@ -206,7 +206,7 @@ static int postponed(int32_t signal, struct st_frame *frame)
 {
     uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
-    if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    if (rip < ST_BLOB_BASE || rip >= (uint64_t)st_text_end) return 0;
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);

@@ -131,8 +131,9 @@ static int matches(const struct st_rule *rule, struct st_call *call)
 static int its_turn(struct st_block *block, const struct st_rule *rule)
 {
     if (!rule->first) return 1;
+    if (rule->count_by == ST_COUNT_PROCESS) st_state.counted = 1;
     uint64_t *counter = rule->count_by == ST_COUNT_THREAD || !st_state.ring ? &block->counters[rule->counter]
-                        : rule->count_by == ST_COUNT_PROCESS                ? &st_state.process_counters[rule->counter]
+                        : rule->count_by == ST_COUNT_PROCESS                ? &st_rare.process_counters[rule->counter]
                                                                             : &st_state.ring->tree_counters[rule->counter];
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
     if (n < rule->first || n > rule->last) return 0;
