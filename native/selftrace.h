@@ -15,7 +15,7 @@
 #define ST_BUNDLE_ADDRESS 0x7e9003000000 /* what a program that is not Python has its handlers from, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
 #define ST_PLAN_ADDRESS 0x7e9004110000 /* the table, read-only: behind the ring, so that their pages share a table */
-#define ST_GATE_MASK 15 /* ... and (PC & mask) == value */
+#define ST_GATE_MASK 15                /* ... and (PC & mask) == value */
 #define ST_GATE_VALUE 2
 #define ST_NR_POST 0x3ffff001 /* numbers that are trapped from any PC: how the blob regains control */
 #define ST_NR_CHILD 0x3ffff002

@@ -29,15 +29,16 @@ static int64_t block_open(struct st_block *block, uint32_t index)
     return 0;
 }
 
+/* `used` is 2, or the block is not published: nobody else takes it until all of it is reset. */
 static void block_reset(struct st_block *block)
 {
-    uint32_t index = block->index;
-    memset((uint8_t *)block + offsetof(struct st_block, tid), 0, offsetof(struct st_block, call) - offsetof(struct st_block, tid));
+    uint32_t index = block->index, first = offsetof(struct st_block, python);
+    block->tid = 0;
+    memset((uint8_t *)block + first, 0, offsetof(struct st_block, call) - first);
     memset(block->counters, 0, sizeof block->counters);
-    block->index = index;
-    block->used = 1;
     block->stack_virtual.flags = ST_SS_DISABLE;
     st_records[index].altstack = kernel_stack(block);
+    __atomic_store_n(&block->used, 1, __ATOMIC_RELEASE);
 }
 
 /* A block whose thread is gone is used again. A few are looked at on each call, so that thousands of threads stay cheap. */
