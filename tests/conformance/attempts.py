@@ -114,10 +114,15 @@ def opened(path: str, flags: int = os.O_RDONLY, *, kept: bool = True) -> int:
     return fd
 
 
-def deleted() -> int:
-    with open("shown", "rb") as source, open("gone", "wb") as target:
+def copied(path: bytes) -> bytes:
+    with open("shown", "rb") as source, open(path, "wb") as target:
         target.write(source.read())
         os.fchmod(target.fileno(), 0o755)
+    return b"./" + path
+
+
+def deleted() -> int:
+    copied(b"gone")
     fd = opened("gone")
     os.unlink("gone")
     return fd
@@ -235,6 +240,7 @@ def special() -> dict[str, Callable[[], int]]:
         "deleted, starts itself": lambda: closing(deleted(), b"", EMPTY_PATH, b"x", b"--again"),
         "in memory, starts itself": lambda: closing(in_memory("shown"), b"", EMPTY_PATH, b"x", b"--again"),
         "starts itself": lambda: execve(b"./shown", [b"x", b"--again"]),
+        "moved while it runs": lambda: execve(copied(b"here"), [b"x", b"--move", b"here", b"there"]),
         "script in memory": lambda: closing(in_memory("script"), b"", EMPTY_PATH),
         "being written": written,
         "ignored signals": lambda: with_signals(ignored=(1, 2, 13, 7, 11, 31, 40), handled=(10, 12)),
