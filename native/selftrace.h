@@ -6,7 +6,7 @@
 #define SELFTRACE_H
 #include <stdint.h>
 /* cffi: begin */
-#define ST_ABI 1
+#define ST_ABI 2
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
