@@ -77,6 +77,8 @@ struct st_ring_record {
     uint8_t text[ST_RECORD_TEXT];
 };
 #define ST_KILLED 4096      /* -ST_KILLED as result: no errno, the call ended the run */
+#define ST_USE_ABSENT 16    /* in the result of a use, beside st_grant: the object was not there before the call (audit only) */
+#define ST_USE_LOOKED 32    /* it was not opened, only looked at (audit only) */
 #define ST_FLAG_AUDIT 1     /* would have been refused: mode = "audit" */
 #define ST_FLAG_TRUNCATED 2 /* text did not fit */
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from selftrace.events.interpret import Interpreter
+    from selftrace.events.ring import Record
     from selftrace.policy.api import Policy
     from selftrace.policy.plan import Plan
     from selftrace.result import Reason
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     OnOutput = Callable[[str, bytes], None]
     OnViolation = Callable[[Violation], None]
     OnEvent = Callable[[Event], None]
+    OnUse = Callable[[Record], None]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHASHSEED")
@@ -73,6 +75,7 @@ class Options:
     on_output: OnOutput | None = None
     on_violation: OnViolation | None = None
     on_event: OnEvent | None = None
+    on_use: OnUse | None = None
 
 
 def make_context(job: Job, tmp: str, cwd: str, installation: Installation) -> Context:
@@ -276,6 +279,8 @@ class Session:
             some = True
             if record.kind == USE:
                 self._uses.add(record)
+                if self.options.on_use is not None:
+                    self.options.on_use(record)
                 continue
             found = self._reports.feed(record)
             if self._reports.killed:
@@ -432,7 +437,7 @@ class Run:
             if not os.path.isdir(cwd):
                 raise NotADirectoryError(20, "the working directory is none", cwd)
             self.installation = interpreter(job.python)
-            if options.cwd is not None:
+            if options.cwd is not None and not policy.places_cwd():
                 from selftrace.policy.variables import escape
 
                 policy = policy.with_grants(read=[f"{escape(cwd)}/**"], write=[f"{escape(cwd)}/**"])

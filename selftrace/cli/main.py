@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run a Python script that nobody trusts, under a policy",
     "explain": "what a policy decides, by which line, and what that rests on",
     "check": "look for mistakes in policy files",
+    "learn": "write a policy from what a program is seen to do",
     "policy": "list, show and describe the shipped policies",
     "preload": "what puts a policy into a program that somebody else starts",
     "doctor": "what this machine can enforce, tried out",
@@ -25,7 +26,6 @@ COMMANDS = {
 LATER = {
     "trace": "step 3",
     "report": "step 3",
-    "learn": "step 3",
     "compare": "step 4",
     "debug": "step 4",
 }
@@ -75,6 +75,12 @@ def _dispatch(words: Sequence[str]) -> int:
         arguments = run.plain(rest)
         if arguments is not None:
             return run.execute(arguments)
+    if name == "learn":
+        from selftrace.cli import learn
+
+        arguments = learn.plain(rest)
+        if arguments is not None:
+            return learn.execute(arguments)
     if name == "check":
         from selftrace.cli import check
 

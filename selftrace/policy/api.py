@@ -81,6 +81,18 @@ class Policy:
         """The policy itself, if it was not read from a file."""
         return self._text
 
+    def places_cwd(self) -> bool:
+        """Whether its own file speaks of ${CWD}: then it says itself what of a --cwd is granted."""
+        if self._text is not None:
+            return "${CWD}" in self._text
+        if self._source.startswith(BUILTIN):
+            return False
+        try:
+            with open(self._source, "rb") as file:
+                return b"${CWD}" in file.read()
+        except OSError:
+            return False  # said with its place when it is read
+
     def _layer(self) -> Layer:
         if self._text is not None:
             from pathlib import Path

@@ -38,6 +38,11 @@ def fs_rules(
 ) -> tuple[LandlockRule, ...]:
     """The grants of [fs], joined by path."""
     joined: dict[str, frozenset[str]] = {}
+    for pattern in {*read} & {*write}:  # a file that is made and read back: its rights are its directory's
+        path = fixed_prefix(pattern)
+        parent = os.path.dirname(path)
+        if pattern.kind == "exact" and not os.path.lexists(path) and os.path.isdir(parent):
+            joined[parent] = frozenset({"read_file"})
     for patterns, rights in ((read, _READ), (write, _WRITE), (execute, _EXEC)):
         for pattern in patterns:
             rule = _rule(pattern, rights)

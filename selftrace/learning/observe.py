@@ -1,0 +1,47 @@
+"""One training run: the program at work, unprotected, and what it did."""
+
+from __future__ import annotations
+
+import os
+
+from selftrace.learning.observation import POLICY, Collector, Observation
+from selftrace.learning.places import variables
+from selftrace.policy.api import Policy
+from selftrace.record import record, replace
+from selftrace.session import Options, Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from selftrace.job import Job
+    from selftrace.learning.places import Variables
+    from selftrace.result import Result
+
+
+@record
+class Training:
+    """observation; result: how the run ended; variables: what it called its directories; lost: observations that were."""
+
+    observation: Observation
+    result: Result
+    variables: Variables
+    lost: int
+
+
+def observe(job: Job, options: Options, *, timeout_s: float | None = None) -> Training:
+    """Runs the job under audit. Nothing is refused. Raises what `Run` raises."""
+    policy = Policy.parse(POLICY, name="learning")
+    if timeout_s is not None:
+        policy = policy.with_grants(limits={"wall_seconds": timeout_s})
+    collector = Collector({})
+    with Run(policy, job, replace(options, on_use=collector.add)) as session:
+        collector.names = session.prepared.calls
+        result = session.run()
+        known = variables(tmp=session.directory, home=os.path.expanduser("~"), cwd=session.cwd, script_dir=job.script_directory)
+        calls = set(result.usage.calls)
+        if job.kind == "program":  # the launcher's own exec of it is no call of the program's, but a policy has to speak of it
+            collector.uses.setdefault(os.path.realpath(job.target), set()).add("exec")
+            calls.add("execve")
+        traits = {event.rule for event in result.events if event.kind == "log"}
+        argv = job.args if job.kind == "program" else (job.kind, job.target, *job.args)
+        observation = collector.finish(argv, calls, traits, known)
+    return Training(observation, result, known, result.violations_dropped + collector.cut)

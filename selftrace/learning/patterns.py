@@ -1,0 +1,131 @@
+"""From the files of several runs to patterns: holes for what is volatile or differs, and siblings of one extension."""
+
+from __future__ import annotations
+
+from selftrace.learning.names import HOLE, LETTER, extension, is_pattern, matcher, merged, parent, with_holes, without_covered
+from selftrace.learning.places import is_guarded, is_literal, is_variable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+READS, WRITES, CROWD, NEVER = 2, 3, 4, 1 << 30
+"""So many siblings make a pattern."""
+
+
+def generalised(runs: Sequence[Iterable[str]], siblings: int) -> dict[str, set[str]]:
+    """Pattern, or the path itself → the paths that it was made of. runs: the paths of each run."""
+    plain = sorted({path for run in runs for path in run})
+    holes = _directories({path: path if is_literal(path) else _guarded(path, with_holes(path)) for path in plain})
+    pairs = _pairs([{holes[path] for path in run} for run in runs], whole=siblings == READS)
+    made: dict[str, set[str]] = {}
+    for path in plain:
+        for pattern in pairs.get(holes[path], [holes[path]]):
+            made.setdefault(pattern, set()).add(path)
+    for pattern, paths in _siblings(made, siblings).items():
+        made.setdefault(pattern, set()).update(paths)
+    kept = without_covered(made)
+    return {pattern: _below(pattern, plain) if is_pattern(pattern) else {pattern} for pattern in kept}
+
+
+def _below(pattern: str, paths: Iterable[str]) -> set[str]:
+    regex = matcher(pattern)
+    return {path for path in paths if regex.fullmatch(path)}
+
+
+def _guarded(path: str, pattern: str) -> str:
+    """The pattern without holes that would stand directly in a guarded directory."""
+    given, made = path.split("/"), pattern.split("/")
+    for at, part in enumerate(made):
+        if is_pattern(part) and is_guarded("/".join(made[:at])):
+            made[at] = given[at]
+    return "/".join(made)
+
+
+def _directories(holes: dict[str, str]) -> dict[str, str]:
+    """What became a hole inside a path is one where the directory itself is spoken of."""
+    inner: dict[str, str] = {}
+    for path, pattern in holes.items():
+        while path and is_pattern(parent(pattern)):
+            path, pattern = parent(path), parent(pattern)
+            inner[path] = pattern
+    return {path: inner.get(path, pattern) for path, pattern in holes.items()}
+
+
+def _pairs(runs: Sequence[set[str]], whole: bool) -> dict[str, list[str]]:
+    """Path of one run → patterns that it makes with paths that only another run has, and that differ in one place.
+
+    whole: a name of which nothing is shared may become a hole, if it is the only one of its kind.
+    """
+    found: dict[str, set[str]] = {}
+    for index, run in enumerate(runs):
+        for other in runs[index + 1 :]:
+            for one, two, pattern in _differences(run - other, other - run, whole):
+                found.setdefault(one, set()).add(pattern)
+                found.setdefault(two, set()).add(pattern)
+    return {path: sorted(patterns) for path, patterns in found.items()}
+
+
+def _masked(paths: Iterable[str]) -> dict[tuple[int, str], list[str]]:
+    """(place, path without the component there) → paths."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for path in sorted(paths):
+        parts = path.split("/")
+        for at in range(1, len(parts)):
+            found.setdefault((at, "/".join((*parts[:at], *parts[at + 1 :]))), []).append(path)
+    return found
+
+
+def _differences(ours: set[str], theirs: set[str], whole: bool) -> list[tuple[str, str, str]]:
+    masked, found = _masked(theirs), []
+    for (at, rest), mine in _masked(ours).items():
+        others = masked.get((at, rest), [])
+        for one in mine:
+            for two in others:
+                alone = whole and _only(one, mine) and _only(two, others)
+                pattern = _difference(one, two, at, alone)
+                if pattern:
+                    found.append((one, two, pattern))
+    return found
+
+
+def _only(path: str, paths: Iterable[str]) -> bool:
+    """Whether no other one has its extension, in a directory where a name may be anything."""
+    return not is_variable(parent(path)) and sum(extension(other) == extension(path) for other in paths) == 1
+
+
+def _difference(one: str, two: str, at: int, alone: bool) -> str:
+    """The pattern of two paths that differ in component `at`; empty if they have nothing to do with one another."""
+    parts, others = one.split("/"), two.split("/")
+    if is_literal(one) or is_guarded("/".join(parts[:at])):
+        return ""
+    pattern, shared = merged(parts[at], others[at])
+    if not (shared or alone or at < len(parts) - 1):
+        return ""
+    return "/".join((*parts[:at], pattern, *parts[at + 1 :]))
+
+
+def _siblings(made: dict[str, set[str]], least: int) -> dict[str, set[str]]:
+    """Directory and extension of at least so many names → their pattern."""
+    groups: dict[tuple[str, str], set[str]] = {}
+    for pattern, paths in made.items():
+        directory, ending = parent(pattern), extension(pattern)
+        if ending and not is_literal(pattern) and not is_guarded(directory):
+            groups.setdefault((directory, ending), set()).update(paths)
+    return {f"{directory}/{HOLE}.{ending}": paths for (directory, ending), paths in groups.items() if len(_names(paths)) >= least}
+
+
+def _names(paths: Iterable[str]) -> set[str]:
+    return {path.rpartition("/")[2] for path in paths}
+
+
+def crowds(made: Mapping[str, set[str]]) -> list[str]:
+    """For names that are not there: where several are missing in one directory, whatever they are called."""
+    groups: dict[str, set[str]] = {}
+    for pattern, paths in made.items():
+        if not is_literal(pattern) and not is_guarded(parent(pattern)):
+            groups.setdefault(parent(pattern), set()).update(paths)
+    return [f"{directory}/{HOLE}" for directory, paths in groups.items() if len(_names(paths)) >= CROWD]
+
+
+__all__ = ["LETTER", "NEVER", "READS", "WRITES", "generalised"]

@@ -1,0 +1,139 @@
+"""A policy file from what was learned: the same bytes for the same observations."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from selftrace.learning.names import HOLE, LETTER, TREE, is_pattern, matcher, parent
+from selftrace.policy.variables import NAMES, escape
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from selftrace.learning.generalise import Grant, Learned
+    from selftrace.learning.places import Variables
+
+_OPENS = "open openat openat2? creat"
+_LOOKS = (
+    "stat lstat newfstatat statx access faccessat faccessat2? readlink readlinkat statfs chdir truncate"
+    " rmdir unlink unlinkat getxattr lgetxattr listxattr llistxattr inotify_add_watch execve"
+)
+_MOST = 100_000
+"""Files that are counted, at most."""
+
+
+def to_toml(learned: Learned, variables: Variables, seen_file: str) -> str:
+    """The file. seen_file: the name of what lies beside it."""
+    lines = [
+        f"# Learned by selftrace from what {_comment(learned.program)} did; {_comment(seen_file)} beside it holds what was seen.",
+        "# Widen it with: selftrace learn --add THIS_FILE -- PROG ARGS. Changes belong in a file that extends it.",
+        "policy = 1",
+        f"name = {_quoted(learned.program)}",
+        "",
+        "[default]",
+        'action = "error"',
+        'error = "EPERM"',
+        "",
+        "[calls]",
+        "allow = [",
+        *(f"    {', '.join(_quoted(name) for name in family)}," for family in learned.calls),
+        "]",
+        'unknown = "ENOSYS"',
+        "",
+        "[fs]",
+        *(line for path, why in learned.refused for line in [f"# not granted: {_comment(_shown(path))} ({why})"]),
+    ]
+    for how in ("read", "write", "exec"):
+        lines += [f"{how} = [", *_entries(learned.files[how], how, learned, variables), "]"]
+    if learned.own_tmp:
+        lines.append('tmp = "own"')
+    lines += ["", "[net]", f"connect = [{_list(learned.connect)}]", f"bind = [{_list(learned.bind)}]", "", "[process]"]
+    lines += [f"{name} = {str(getattr(learned, name)).lower()}" for name in ("exec", "fork", "threads")]
+    lines += _answers("absent", "looked for in training, and not there", f"{_OPENS} {_LOOKS}", -2, learned.absent)
+    lines += _answers("present", "made in training, and there already", "mkdir mkdirat", -17, learned.present)
+    return "\n".join(lines) + "\n"
+
+
+def _answers(identity: str, why: str, calls: str, result: int, paths: Sequence[str]) -> list[str]:
+    """A rule that answers for names that are not granted as the kernel did."""
+    if not paths:
+        return []
+    named = ", ".join(_quoted(name) for name in calls.split())
+    items = [f"    {_entry(path)}," for path in paths]
+    return [
+        "",
+        f"# {why}: answered so, without a look",
+        "[[rule]]",
+        f'id = "{identity}"',
+        f"calls = [{named}]",
+        'match = { "@path" = { in = [',
+        *items,
+        "] } }",
+        'action = "retval"',
+        f"retval = {result}",
+    ]
+
+
+def _entries(grants: Sequence[Grant], how: str, learned: Learned, variables: Variables) -> Iterator[str]:
+    written = {grant.text for grant in learned.files["write"]}
+    for grant in grants:
+        notes = [grant.label] if grant.label else []
+        if is_pattern(grant.text) and grant.label != "the run's own":
+            notes.append(_count(grant, how == "write" or grant.text in written, variables))
+        yield f"    {_entry(grant.text)}," + (f"  # {', '.join(notes)}" if notes else "")
+
+
+def _count(grant: Grant, writes: bool, variables: Variables) -> str:
+    """What a pattern grants beyond what was seen. Names that a run makes cannot be counted beforehand."""
+    seen = len(grant.seen)
+    if writes:
+        return f"grants any such name, {seen} seen"
+    number = sum(1 for _ in _matching(grant.text, variables))
+    number = max(number, seen) if number < _MOST else number
+    return f"grants {number} files, {seen} seen"
+
+
+def _matching(pattern: str, variables: Variables) -> Iterator[str]:
+    fixed = pattern
+    while is_pattern(fixed):
+        fixed = parent(fixed)
+    regex, count = matcher(pattern), 0
+    for directory, names, files in os.walk(variables.path(fixed)):
+        for name in (*names, *files):
+            path = variables.shown(os.path.join(directory, name))
+            count += 1
+            if count > _MOST:
+                return
+            if regex.fullmatch(path):
+                yield path
+        if not pattern.endswith(TREE) and variables.shown(directory).count("/") + 1 >= pattern.count("/"):
+            names.clear()
+
+
+# ---- texts -----------------------------------------------------------------------------------------
+
+
+def _shown(text: str) -> str:
+    """A path or pattern as a policy writes it."""
+    name = next((f"${{{name}}}" for name in NAMES if text.startswith(f"${{{name}}}")), "")
+    rest = text[len(name) :].replace(HOLE, "\ue000").replace(LETTER, "\ue001")
+    return name + escape(rest).replace("\ue000", "*").replace("\ue001", "?")
+
+
+def _entry(text: str) -> str:
+    return _quoted(_shown(text))
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's escapes are among TOML's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(items: Sequence[str]) -> str:
+    return ", ".join(map(_quoted, items))
+
+
+def _comment(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
