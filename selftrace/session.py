@@ -76,6 +76,8 @@ class Options:
     on_violation: OnViolation | None = None
     on_event: OnEvent | None = None
     on_use: OnUse | None = None
+    as_enforced: bool = False
+    """Under audit too, root gives up its identity, but for the right to reach every file."""
 
 
 def make_context(job: Job, tmp: str, cwd: str, installation: Installation) -> Context:
@@ -115,7 +117,9 @@ def _check_backend(name: str) -> None:
     raise ValueError(f'unknown backend "{name}"; known: auto, trap, dispatch, notify, ptrace, inject, none')
 
 
-def _identity(prepared: Prepared, job: Job, installation: Installation, directory: str) -> Identity | None:
+def _identity(prepared: Prepared, job: Job, installation: Installation, directory: str, *, as_enforced: bool) -> Identity | None:
+    if as_enforced and os.geteuid() == 0:
+        return choose((), ("/",), landlock=True)
     if not prepared.give_up:
         return None
     here = [path for path in prepared.needed if not path.startswith(directory)]
@@ -160,7 +164,7 @@ class Session:
     def run(self) -> Result:
         """Starts, waits, ends all of it. Raises OSError, UnsupportedError, Cancelled."""
         started_ns = time.monotonic_ns()
-        identity = _identity(self.prepared, self.job, self.installation, self.directory)
+        identity = _identity(self.prepared, self.job, self.installation, self.directory, as_enforced=self.options.as_enforced)
         try:
             uid = identity.uid if identity else None
             if uid is not None:

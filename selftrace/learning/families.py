@@ -87,6 +87,7 @@ shmget shmat shmdt shmctl
 )
 UNNEEDED = frozenset("restart_syscall exit exit_group futex rt_sigreturn uprobe uretprobe set_robust_list rseq clone3".split())
 """Never refused, or refused quietly because libc does without."""
+MEMORY = next(family for family in FAMILIES if family[0] == "mmap")
 OWN = tuple(
     "clock_gettime close close_range execveat faccessat2 fcntl fstat getcwd getpid getrandom gettid kill mmap mprotect munmap"
     " nanosleep newfstatat openat prctl pread64 readlink rt_sigaction rt_sigprocmask sched_yield sigaltstack tgkill tkill".split()
@@ -97,7 +98,7 @@ _ADDRESSED = frozenset("connect bind listen accept".split())
 
 
 def closed(calls: Iterable[str], *, addresses: bool) -> list[tuple[str, ...]]:
-    """The families of what was called, in the order above; calls of none by themselves; then the interposer's own.
+    """The families of what was called: first what every program needs, and the interposer; last calls of no family.
 
     addresses: whether some are granted; without, what needs one is refused before it is made.
     """
@@ -105,5 +106,5 @@ def closed(calls: Iterable[str], *, addresses: bool) -> list[tuple[str, ...]]:
     found = [family for family in FAMILIES if not seen.isdisjoint(family) and (addresses or family[0] not in _ADDRESSED)]
     known = {name for family in FAMILIES for name in family}
     listed = {name for family in found for name in family}
-    own = tuple(name for name in OWN if name not in listed)
-    return [*found, *((name,) for name in sorted(seen - known)), *([own] if own else [])]
+    base = tuple(name for name in dict.fromkeys((*MEMORY, *OWN)) if name in MEMORY or name not in listed)
+    return [base, *(family for family in found if family != MEMORY), *((name,) for name in sorted(seen - known))]

@@ -101,26 +101,26 @@ def _own(runs: Iterable[set[str]]) -> Grant:
 
 def _reads(observations: Sequence[Observation], write: Sequence[Grant], execute: Sequence[Grant]) -> tuple[Grant, ...]:
     """Grants to read: known roots whole, the rest by patterns; not what an exec grant lets be read."""
-    runs = [{path for path in seen.paths("read", "look", "exec") if _askable(path)} for seen in observations]
-    only_executed = {path for grant in execute for path in grant.seen if is_literal(path) or not root_of(path)}
+    runs = [{path for path in seen.paths("read", "look") if _askable(path)} for seen in observations]
+    absent = {path for seen in observations for path in seen.absent}
     roots, rest = _split(runs)
-    for seen in observations:  # what is looked for in a root may be there the next time
-        for path in seen.absent:
-            root = root_of(path)
-            if root and root in roots:
-                roots[root].add(path)
-            elif is_tmp(path):
-                rest[0].add(path)
+    for path in absent:  # what is looked for in a root may be there the next time
+        root = root_of(path)
+        if root in roots:
+            roots[root].add(path)
     grants = [Grant(directory + TREE, frozenset(paths), label) for (label, directory), paths in sorted(roots.items())]
-    if any(is_tmp(path) for run in rest for path in run) or any(grant.text == TMP + TREE for grant in write):
+    if any(map(is_tmp, absent)) or any(is_tmp(path) for run in rest for path in run) or _own(rest).text in _texts(write):
         grants.append(_own(rest))
-    wanted = [{path for path in run if not is_tmp(path) and path not in only_executed} for run in rest]
-    looked = set().union(*wanted) - {path for seen in observations for path in seen.paths("read")}
-    made = generalised(wanted, READS)
-    texts = without_covered(made, [grant.text for grant in (*grants, *execute)])
-    above = _above([*texts, *(grant.text for grant in (*grants, *write))])
-    grants += [Grant(text, frozenset(made[text])) for text in texts if not (text in looked and text in above)]
+    made = generalised([{path for path in run if not is_tmp(path)} for run in rest], READS)
+    texts = without_covered(made, [*_texts(grants), *_texts(execute)])
+    opened = {path for seen in observations for path in seen.paths("read")}
+    above = {text for text in _above([*texts, *_texts(grants), *_texts(write)]) if not is_pattern(text)}
+    grants += [Grant(text, frozenset(made[text])) for text in texts if text in opened or text not in above]
     return tuple(sorted(grants, key=lambda grant: grant.text))
+
+
+def _texts(grants: Iterable[Grant]) -> list[str]:
+    return [grant.text for grant in grants]
 
 
 def _split(runs: Sequence[set[str]]) -> tuple[dict[tuple[str, str], set[str]], list[set[str]]]:
@@ -140,7 +140,7 @@ def _split(runs: Sequence[set[str]]) -> tuple[dict[tuple[str, str], set[str]], l
 
 def _above(texts: Iterable[str]) -> set[str]:
     """Directories above a grant: they may be looked at in any case."""
-    found = set()
+    found: set[str] = set()
     for text in texts:
         parts = text.split("/")
         found.update("/".join(parts[:at]) for at in range(1, len(parts)))
@@ -152,16 +152,16 @@ def _missing(runs: Sequence[frozenset[str]], granted: Sequence[Grant]) -> tuple[
     from selftrace.learning.quietly import is_quiet
 
     paths = [{path for path in run if not is_tmp(path) and not is_quiet(path) and _literally(path)} for run in runs]
-    made, texts = generalised(paths, READS), [grant.text for grant in granted]
+    made, texts = generalised(paths, NEVER), _texts(granted)
+    siblings = generalised(paths, READS)
     near = {*texts, *_above(texts)}
 
     def harmless(pattern: str) -> bool:
         """A rule comes before the grants: a pattern of it must not speak of what they give."""
         return not is_pattern(pattern) or not any(overlap(pattern, text) for text in near)
 
-    found = set(filter(harmless, crowds(made)))
-    for pattern, missing in made.items():
-        found.update({pattern} if harmless(pattern) else missing)
+    found = set(filter(harmless, (*crowds(made), *siblings, *made)))
+    found.update(path for pattern, missing in made.items() if not harmless(pattern) for path in missing)
     return tuple(without_covered(found, texts))
 
 
@@ -191,6 +191,3 @@ def _addresses(runs: Sequence[frozenset[str]]) -> tuple[str, ...]:
             address = f"{host}:{_EPHEMERAL}-60999"
         found.add(address)
     return tuple(sorted(found))
-
-
-__all__ = ["Grant", "Learned", "generalise", "is_pattern"]

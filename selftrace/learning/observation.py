@@ -169,7 +169,7 @@ class Collector:
             else:
                 self.absent.add(path)
         kept: dict[str, frozenset[str]] = {}
-        for path, used in self.uses.items():
+        for path, used in _by_their_links(self.uses).items():
             could = frozenset(how for how in used if _could(path, how))
             if could:
                 kept[variables.shown(path)] = could
@@ -188,6 +188,16 @@ class Collector:
             bind=frozenset(self.bind),
             traits=frozenset(traits),
         )
+
+
+def _by_their_links(uses: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Programs under the name of the link that led to them, where one was looked at: the name that stays."""
+    found = {path: set(used) for path, used in uses.items()}
+    for link in sorted(path for path, used in uses.items() if used == {"look"} and os.path.islink(path)):
+        target = os.path.realpath(link)
+        if "exec" in found.get(target, ()) and "write" not in found[target]:
+            found[link] = found.pop(target) | {"look"}
+    return found
 
 
 def _topmost(paths: Iterable[str]) -> set[str]:

@@ -33,7 +33,7 @@ def observe(job: Job, options: Options, *, timeout_s: float | None = None) -> Tr
     if timeout_s is not None:
         policy = policy.with_grants(limits={"wall_seconds": timeout_s})
     collector = Collector({})
-    with Run(policy, job, replace(options, on_use=collector.add)) as session:
+    with Run(policy, job, replace(options, on_use=collector.add, as_enforced=True)) as session:
         collector.names = session.prepared.calls
         result = session.run()
         known = variables(tmp=session.directory, home=os.path.expanduser("~"), cwd=session.cwd, script_dir=job.script_directory)

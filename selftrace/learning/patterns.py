@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from selftrace.learning.names import HOLE, LETTER, extension, is_pattern, matcher, merged, parent, with_holes, without_covered
+from selftrace.learning.names import HOLE, extension, is_pattern, matcher, merged, parent, with_holes, without_covered
 from selftrace.learning.places import is_guarded, is_literal, is_variable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-READS, WRITES, CROWD, NEVER = 2, 3, 4, 1 << 30
-"""So many siblings make a pattern."""
+READS, WRITES, CROWD, MOST, NEVER = 2, 3, 4, 256, 1 << 30
+"""So many siblings make a pattern; MOST: pairs of names that are compared."""
 
 
 def generalised(runs: Sequence[Iterable[str]], siblings: int) -> dict[str, set[str]]:
@@ -66,32 +66,29 @@ def _pairs(runs: Sequence[set[str]], whole: bool) -> dict[str, list[str]]:
     return {path: sorted(patterns) for path, patterns in found.items()}
 
 
-def _masked(paths: Iterable[str]) -> dict[tuple[int, str], list[str]]:
-    """(place, path without the component there) → paths."""
-    found: dict[tuple[int, str], list[str]] = {}
+def _masked(paths: Iterable[str]) -> dict[tuple[int, str, str], list[str]]:
+    """(place, path without the component there, what the name ends with) → paths."""
+    found: dict[tuple[int, str, str], list[str]] = {}
     for path in sorted(paths):
         parts = path.split("/")
         for at in range(1, len(parts)):
-            found.setdefault((at, "/".join((*parts[:at], *parts[at + 1 :]))), []).append(path)
+            found.setdefault((at, "/".join((*parts[:at], *parts[at + 1 :])), extension(path)), []).append(path)
     return found
 
 
 def _differences(ours: set[str], theirs: set[str], whole: bool) -> list[tuple[str, str, str]]:
     masked, found = _masked(theirs), []
-    for (at, rest), mine in _masked(ours).items():
-        others = masked.get((at, rest), [])
+    for key, mine in _masked(ours).items():
+        others = masked.get(key, [])
+        if len(mine) * len(others) > MOST:  # so many siblings are a pattern anyway
+            continue
+        alone = whole and len(mine) == len(others) == 1 and not is_variable(parent(mine[0]))
         for one in mine:
             for two in others:
-                alone = whole and _only(one, mine) and _only(two, others)
-                pattern = _difference(one, two, at, alone)
+                pattern = _difference(one, two, key[0], alone)
                 if pattern:
                     found.append((one, two, pattern))
     return found
-
-
-def _only(path: str, paths: Iterable[str]) -> bool:
-    """Whether no other one has its extension, in a directory where a name may be anything."""
-    return not is_variable(parent(path)) and sum(extension(other) == extension(path) for other in paths) == 1
 
 
 def _difference(one: str, two: str, at: int, alone: bool) -> str:
@@ -123,9 +120,7 @@ def crowds(made: Mapping[str, set[str]]) -> list[str]:
     """For names that are not there: where several are missing in one directory, whatever they are called."""
     groups: dict[str, set[str]] = {}
     for pattern, paths in made.items():
-        if not is_literal(pattern) and not is_guarded(parent(pattern)):
-            groups.setdefault(parent(pattern), set()).update(paths)
+        directory = parent(pattern)
+        if not (is_literal(pattern) or is_guarded(directory) or is_variable(directory)):
+            groups.setdefault(directory, set()).update(paths)
     return [f"{directory}/{HOLE}" for directory, paths in groups.items() if len(_names(paths)) >= CROWD]
-
-
-__all__ = ["LETTER", "NEVER", "READS", "WRITES", "generalised"]
