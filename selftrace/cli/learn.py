@@ -55,20 +55,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: Any) -> int:
     """Runs it, generalises, writes."""
-    from selftrace.cli.run import job_of
+    from selftrace.cli.run import environment_of, job_of
     from selftrace.learning import store
 
     target = arguments.policy_file or arguments.add
     if target is None:
         raise CommandError(f"where is the policy to go? {FORMS}", 2)
+    if arguments.script in ([], ["--"]) and arguments.module is None and arguments.code is None:
+        raise CommandError(f"what is to be learned from? {FORMS}", 2)
     known = _known(arguments, target)
     try:
-        job = job_of(arguments)
+        job, env = job_of(arguments), environment_of(arguments.env)
     except CommandError as error:
         raise CommandError(str(error), 2) from None
+    if os.path.realpath(arguments.cwd or ".") == os.path.realpath(os.path.expanduser("~")):
+        raise CommandError("your home directory is no place to learn in: use --cwd DIR, a directory of its own", 2)
     output = store.Output(target)
     try:
-        training = _train(job, arguments)
+        training = _train(job, env, arguments)
         if training.result.reason not in ("exit", "signal", "timeout"):
             raise CommandError("; ".join(training.result.notes) or "the program did not run", 2)
         if training.result.reason == "exit":
@@ -88,17 +92,15 @@ def _known(arguments: Any, target: str) -> tuple[Observation, ...]:
     return ()
 
 
-def _train(job: Any, arguments: Any) -> Training:
-    from selftrace.cli.run import Reporter, environment_of
+def _train(job: Any, env: dict[str, str], arguments: Any) -> Training:
+    from selftrace.cli.run import Reporter
     from selftrace.learning.observe import observe
     from selftrace.session import Options
 
     if not arguments.quiet:
         print("selftrace: learning: nothing is refused, the program runs unprotected", file=sys.stderr)
     reporter = Reporter(arguments.quiet, False)
-    options = Options(
-        env=environment_of(arguments.env), cwd=arguments.cwd or os.getcwd(), on_output=reporter.output, stdin=_stdin()
-    )
+    options = Options(env=env, cwd=arguments.cwd or os.getcwd(), on_output=reporter.output, stdin=_stdin())
     return observe(job, options, timeout_s=arguments.timeout)
 
 

@@ -85,7 +85,7 @@ sendto sendmsg sendmmsg recvfrom recvmsg recvmmsg
 shmget shmat shmdt shmctl
 """.strip().splitlines()
 )
-UNNEEDED = frozenset("restart_syscall exit exit_group futex rt_sigreturn uprobe uretprobe set_robust_list rseq clone3".split())
+UNNEEDED = frozenset("restart_syscall exit exit_group futex rt_sigreturn uprobe uretprobe clone3".split())
 """Never refused, or refused quietly because libc does without."""
 MEMORY = next(family for family in FAMILIES if family[0] == "mmap")
 OWN = tuple(

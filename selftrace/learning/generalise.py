@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from selftrace.learning.families import closed
-from selftrace.learning.names import TREE, is_pattern, is_volatile, overlap, without_covered
+from selftrace.learning.names import TREE, is_pattern, is_text, is_volatile, overlap, without_covered
 from selftrace.learning.patterns import NEVER, READS, WRITES, crowds, generalised
 from selftrace.learning.places import TMP, is_literal, is_protected, is_tmp, root_of
 from selftrace.record import fresh, record
@@ -83,7 +83,7 @@ def _askable(path: str) -> bool:
     """Whether a policy may grant it by itself."""
     if is_tmp(path):
         return True
-    return not is_protected(path) and not (is_literal(path) and is_volatile(path))
+    return is_text(path) and not is_protected(path) and not (is_literal(path) and is_volatile(path))
 
 
 def _files(observations: Sequence[Observation], siblings: int, how: str) -> tuple[Grant, ...]:
@@ -151,7 +151,7 @@ def _missing(runs: Sequence[frozenset[str]], granted: Sequence[Grant]) -> tuple[
     """Names outside the grants that are answered as they were in training: it is not there, or it is there already."""
     from selftrace.learning.quietly import is_quiet
 
-    paths = [{path for path in run if not is_tmp(path) and not is_quiet(path) and _literally(path)} for run in runs]
+    paths = [{path for path in run if _askable(path) and not is_tmp(path) and not is_quiet(path)} for run in runs]
     made, texts = generalised(paths, NEVER), _texts(granted)
     siblings = generalised(paths, READS)
     near = {*texts, *_above(texts)}
@@ -165,17 +165,22 @@ def _missing(runs: Sequence[frozenset[str]], granted: Sequence[Grant]) -> tuple[
     return tuple(without_covered(found, texts))
 
 
-def _literally(path: str) -> bool:
-    return not (is_literal(path) and is_volatile(path))
-
-
 def _left_out(observations: Sequence[Observation]) -> Iterable[tuple[str, str]]:
     for seen in observations:
         for path in seen.paths("read", "write", "exec"):
             if _askable(path):
                 continue
             how = ", ".join(sorted(seen.uses[path] - {"look"}))
-            yield path, f"{how}: a protected place" if is_protected(path) else f"{how}: another name in every run"
+            yield path, f"{how}: {_why(path)}"
+        for path in seen.absent | seen.present:
+            if is_protected(path) and not is_tmp(path):
+                yield path, "looked for: a protected place"
+
+
+def _why(path: str) -> str:
+    if not is_text(path):
+        return "its name is no UTF-8"
+    return "a protected place" if is_protected(path) else "another name in every run"
 
 
 # ---- addresses -------------------------------------------------------------------------------------

@@ -36,6 +36,15 @@ def is_volatile(path: str) -> bool:
     return with_holes(path) != path
 
 
+def is_text(path: str) -> bool:
+    """Whether a policy can write it down: TOML is UTF-8, and a \\x01 of its own would be a hole."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return LETTER not in path
+
+
 def merged(one: str, other: str) -> tuple[str, bool]:
     """Two names with a hole where they differ, and whether they share a word."""
     a, b = _TOKEN.findall(one), _TOKEN.findall(other)

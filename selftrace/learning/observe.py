@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from os.path import realpath
 
 from selftrace.learning.observation import POLICY, Collector, Observation
 from selftrace.learning.places import variables
 from selftrace.policy.api import Policy
 from selftrace.record import record, replace
-from selftrace.session import Options, Run
+from selftrace.session import Options, Run, make_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from selftrace.job import Job
     from selftrace.learning.places import Variables
     from selftrace.result import Result
+    from selftrace.session import Session
 
 
 @record
@@ -36,12 +37,27 @@ def observe(job: Job, options: Options, *, timeout_s: float | None = None) -> Tr
     with Run(policy, job, replace(options, on_use=collector.add, as_enforced=True)) as session:
         collector.names = session.prepared.calls
         result = session.run()
-        known = variables(tmp=session.directory, home=os.path.expanduser("~"), cwd=session.cwd, script_dir=job.script_directory)
+        known = _variables(job, session)
         calls = set(result.usage.calls)
         if job.kind == "program":  # the launcher's own exec of it is no call of the program's, but a policy has to speak of it
-            collector.uses.setdefault(os.path.realpath(job.target), set()).add("exec")
+            collector.uses.setdefault(realpath(job.target), set()).add("exec")
             calls.add("execve")
         traits = {event.rule for event in result.events if event.kind == "log"}
         argv = job.args if job.kind == "program" else (job.kind, job.target, *job.args)
         observation = collector.finish(argv, calls, traits, known)
     return Training(observation, result, known, result.violations_dropped + collector.cut)
+
+
+def _variables(job: Job, session: Session) -> Variables:
+    """${PYTHON} and ${SITE} only for a script's own interpreter: a program may be another one."""
+    context = make_context(job, session.directory, session.cwd, session.installation)
+    python, site = (context.python, context.site) if job.kind != "program" else ((), ())
+    return variables(
+        tmp=context.tmp,
+        home=context.home,
+        cwd=context.cwd,
+        script=context.script,
+        script_dir=job.script_directory,
+        python=python,
+        site=site,
+    )

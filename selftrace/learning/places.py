@@ -9,7 +9,7 @@ from selftrace.record import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Sequence
 
 TMP, HOME = "${TMP}", "${HOME}"
 PROTECTED_NAMES = frozenset({".ssh", ".aws", ".gnupg", ".kube", ".netrc"})
@@ -17,6 +17,7 @@ _PROTECTED = frozenset({"/", HOME, "/root", "/home", "/etc/shadow", "/etc/gshado
 _GUARDED = frozenset({"", "/", HOME, "/home", "/root"})
 _LITERAL = re.compile(r"/(etc|proc|sys|dev|boot)(/|$)")
 _ROOTS = (
+    ("interpreter", re.compile(r"\$\{(?:PYTHON|SITE)\}(?=/|$)")),
     ("interpreter", re.compile(r".*/lib(?:64)?/python3(?:\.\d+)?(?=/|$)")),
     ("interpreter", re.compile(r"/usr/(?:local/)?(?:share|lib)/(?:[^/]+-linux-[^/]+/)?perl5?(?=/|$)")),
     ("interpreter", re.compile(r"/usr/lib/(?:[^/]+-linux-[^/]+/)?ruby(?=/|$)")),
@@ -31,43 +32,41 @@ _ROOTS = (
 
 @record
 class Variables:
-    """What a run's variables stand for: name in a policy, "${CWD}", → directory."""
+    """What a run's variables stand for: (name in a policy, directory) pairs; a name may stand for several."""
 
-    directories: Mapping[str, str]
+    directories: tuple[tuple[str, str], ...]
 
     def shown(self, path: str) -> str:
         """The path with the innermost variable in front. A $ of its own is doubled."""
-        best = max(
-            (name for name, root in self.directories.items() if root and (path == root or path.startswith(f"{root}/"))),
-            key=lambda name: len(self.directories[name]),
-            default="",
-        )
-        rest = path[len(self.directories[best]) :] if best else path
-        return best + rest.replace("$", "$$")
+        around = [pair for pair in self.directories if path == pair[1] or path.startswith(f"{pair[1]}/")]
+        name, root = max(around, key=lambda pair: len(pair[1]), default=("", ""))
+        return name + path[len(root) :].replace("$", "$$")
 
     def above(self, shown: Collection[str]) -> set[str]:
         """Directories above those whose variables stand in these paths."""
-        used = [root for name, root in self.directories.items() if any(path.startswith(name) for path in shown)]
+        used = [root for name, root in self.directories if any(path.startswith(name) for path in shown)]
         parts = [root.split("/") for root in used]
         return {"/".join(names[:at]) or "/" for names in parts for at in range(1, len(names))}
 
-    def path(self, shown: str) -> str:
+    def paths(self, shown: str) -> list[str]:
         """The other way round."""
-        for name, root in self.directories.items():
-            if shown == name or shown.startswith(f"{name}/"):
-                return root + shown[len(name) :].replace("$$", "$")
-        return shown.replace("$$", "$")
+        name = shown.partition("/")[0]
+        roots = [root for known, root in self.directories if known == name] or [name]
+        return [root + shown[len(name) :].replace("$$", "$") for root in roots]
 
 
-def variables(*, tmp: str, home: str, cwd: str, script_dir: str) -> Variables:
+def variables(
+    *, tmp: str, home: str, cwd: str, script: str = "", script_dir: str = "", python: Sequence[str] = (), site: Sequence[str] = ()
+) -> Variables:
     """Those that a learned policy uses; of two that are the same directory, the first. A root directory is none."""
-    given = ((TMP, tmp), (HOME, home), ("${CWD}", cwd), ("${SCRIPT_DIR}", script_dir))
+    single = [(TMP, tmp), (HOME, home), ("${CWD}", cwd), ("${SCRIPT_DIR}", script_dir), ("${SCRIPT}", script)]
+    several = [*(("${SITE}", path) for path in site), *(("${PYTHON}", path) for path in python)]
     found: dict[str, str] = {}
-    for name, directory in given:
-        real = os.path.realpath(directory) if directory else ""
-        if real and real != "/" and real not in found.values():
-            found[name] = real
-    return Variables(found)
+    for name, directory in (*single, *several):
+        real = os.path.realpath(directory) if directory else "/"
+        if real != "/":
+            found.setdefault(real, name)
+    return Variables(tuple((name, directory) for directory, name in found.items()))
 
 
 def root_of(shown: str) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 from selftrace.learning.names import HOLE, LETTER, TREE, is_pattern, matcher, parent
 from selftrace.policy.variables import NAMES, escape
@@ -20,7 +21,7 @@ _LOOKS = (
     "stat lstat newfstatat statx access faccessat faccessat2? readlink readlinkat statfs chdir truncate"
     " rmdir unlink unlinkat getxattr lgetxattr listxattr llistxattr inotify_add_watch execve"
 )
-_MOST = 100_000
+_MOST = 20_000
 """Files that are counted, at most."""
 
 
@@ -90,26 +91,28 @@ def _count(grant: Grant, writes: bool, variables: Variables) -> str:
     seen = len(grant.seen)
     if writes:
         return f"grants any such name, {seen} seen"
-    number = sum(1 for _ in _matching(grant.text, variables))
-    number = max(number, seen) if number < _MOST else number
-    return f"grants {number} files, {seen} seen"
+    number = _number(grant.text, variables)
+    return f"grants {f'over {_MOST}' if number > _MOST else max(number, seen)} files, {seen} seen"
 
 
-def _matching(pattern: str, variables: Variables) -> Iterator[str]:
+def _number(pattern: str, variables: Variables) -> int:
+    """How many files there are now that a pattern grants; above _MOST they are not counted on."""
     fixed = pattern
     while is_pattern(fixed):
         fixed = parent(fixed)
-    regex, count = matcher(pattern), 0
-    for directory, names, files in os.walk(variables.path(fixed)):
-        for name in (*names, *files):
-            path = variables.shown(os.path.join(directory, name))
-            count += 1
-            if count > _MOST:
-                return
-            if regex.fullmatch(path):
-                yield path
-        if not pattern.endswith(TREE) and variables.shown(directory).count("/") + 1 >= pattern.count("/"):
-            names.clear()
+    roots = variables.paths(fixed)
+    outer = [root for root in roots if not any(root.startswith(f"{other}/") for other in roots)]
+    tree, regex, number = pattern.endswith(TREE), matcher(pattern), 0
+    for root in outer:
+        for directory, names, files in os.walk(root):
+            shown = variables.shown(directory)
+            found = [*names, *files]
+            number += len(found) if tree else sum(1 for name in found if regex.fullmatch(f"{shown}/{name.replace('$', '$$')}"))
+            if number > _MOST:
+                return number
+            if not tree and shown.count("/") + 1 >= pattern.count("/"):
+                names.clear()
+    return number
 
 
 # ---- texts -----------------------------------------------------------------------------------------
@@ -118,8 +121,8 @@ def _matching(pattern: str, variables: Variables) -> Iterator[str]:
 def _shown(text: str) -> str:
     """A path or pattern as a policy writes it."""
     name = next((f"${{{name}}}" for name in NAMES if text.startswith(f"${{{name}}}")), "")
-    rest = text[len(name) :].replace(HOLE, "\ue000").replace(LETTER, "\ue001")
-    return name + escape(rest).replace("\ue000", "*").replace("\ue001", "?")
+    signs = {HOLE: "*", LETTER: "?"}
+    return name + "".join(signs.get(part) or escape(part) for part in re.split(f"({HOLE}|{LETTER})", text[len(name) :]))
 
 
 def _entry(text: str) -> str:

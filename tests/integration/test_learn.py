@@ -289,3 +289,191 @@ def test_each_line_is_needed(name: str, place: Path) -> None:
     assert not needed(case, work, text, wanted)
     useless = [line for line, less in without_each_line(text) if not needed(case, work, less, wanted)]
     assert useless == [], "\n".join(useless)
+
+
+SCRIPT = """import socket, subprocess, sys, tempfile, threading, uuid
+
+def attempt(name, act):
+    try:
+        act()
+    except OSError as error:
+        print(name, type(error).__name__)
+    else:
+        print(name, "ok")
+
+def write(path):
+    with open(path, "w") as file:
+        file.write("x")
+
+for word in sys.argv[1:]:
+    kind, _, what = word.partition("=")
+    if kind == "read":
+        attempt(word, lambda: open(what, "rb").close())
+    elif kind == "write":
+        attempt(word, lambda: write(what))
+    elif kind == "connect":
+        host, _, port = what.rpartition(":")
+        attempt(word, lambda: socket.create_connection((host, int(port)), 0.2))
+    elif kind == "run":
+        attempt(word, lambda: subprocess.run([what], check=False))
+    elif kind == "thread":
+        thread = threading.Thread(target=print, args=("thread",))
+        thread.start()
+        thread.join()
+    elif kind == "volatile":
+        write(f"log-{uuid.uuid4().hex}.txt")
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"x")
+"""
+TARGETS = """read=/etc/shadow read=/etc/sudoers read=/etc/ssl/private read=/root/.ssh/id_rsa read=/root/.bashrc read=/proc/1/environ
+    read=/proc/1/maps read=/var/log/dpkg.log read=/dev/mem read=in.txt/../secret.key read=secret.key write=/usr/bin/backdoor
+    write=/etc/cron.d/job write=in1.txt write=secret.key write=job.py write=/tmp/elsewhere.txt connect=127.0.0.1:22
+    connect=169.254.169.254:80 run=/bin/true run=/usr/bin/id""".split()
+
+
+@pytest.fixture
+def scripted(place: Path) -> tuple[Path, Path]:
+    """(directory with a script that does what it is told, its policy after two training runs)."""
+    work, policy = place / "work", place / "p.toml"
+    work.mkdir()
+    (work / "job.py").write_text(SCRIPT)
+    for name in ("in1.txt", "in2.txt", "in3.txt", "secret.key"):
+        (work / name).write_text("x")
+    if os.geteuid() == 0:
+        work.chmod(0o777)
+    for n, option in ((1, "-o"), (2, "--add")):
+        done = learn(work, option, str(policy), "job.py", f"read=in{n}.txt", f"write=out{n}.txt", "thread", "volatile")
+        assert done.returncode == 0 and "thread" in done.stdout, done.stderr
+    return work, policy
+
+
+def test_a_script_and_attacks_from_inside(scripted: tuple[Path, Path]) -> None:
+    work, policy = scripted
+    script = str(work / "job.py")
+    fine = selftrace.run(script, "read=in3.txt", "write=out3.txt", "thread", "volatile", policy=policy, cwd=work)
+    assert fine.check().stdout == b"read=in3.txt ok\nwrite=out3.txt ok\nthread\n" and fine.violations == ()
+    result = selftrace.run(script, *TARGETS, policy=policy, cwd=work)
+    assert len(TARGETS) >= 16
+    answers = dict(line.split() for line in result.check().stdout.decode().splitlines())
+    assert set(answers) == set(TARGETS)
+    assert [target for target, answer in answers.items() if answer == "ok"] == []
+    assert (work / "secret.key").read_text() == "x"
+
+
+def test_a_server_and_its_client(place: Path) -> None:
+    (place / "net.py").write_text(
+        "import socket, threading\ns = socket.create_server(('127.0.0.1', 0))\n"
+        "t = threading.Thread(target=lambda: s.accept()[0].sendall(b'hello'))\nt.start()\n"
+        "print(socket.create_connection(s.getsockname()).recv(5))\nt.join()\n"
+        "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))\n"
+    )
+    policy = place / "p.toml"
+    done = learn(place, "-o", str(policy), "net.py")
+    assert done.returncode == 0, done.stderr
+    text = policy.read_text()
+    assert 'connect = ["127.0.0.1:32768-60999", "udp://127.0.0.1:9"]\nbind = ["127.0.0.1:0"]' in text
+    for _ in range(3):
+        result = selftrace.run(place / "net.py", policy=policy, cwd=place)
+        assert result.check().stdout == b"b'hello'\n" and result.violations == ()
+
+
+def test_modules_code_and_standard_input(place: Path) -> None:
+    policy = place / "p.toml"
+    done = learn(place, "-o", str(policy), "-c", "import sys; print(sys.stdin.read().upper(), sys.argv)", "x", stdin="given")
+    assert done.returncode == 0 and done.stdout == "GIVEN ['-c', 'x']\n"
+    done = learn(place, "-o", str(policy), "-m", "json.tool", stdin="[1]")
+    assert done.returncode == 0 and done.stdout == "[\n    1\n]\n"
+    assert selftrace.run(module="json.tool", policy=policy, stdin=b"[2]").check().stdout == b"[\n    2\n]\n"
+
+
+def test_a_protected_place_is_named_and_not_granted(place: Path) -> None:
+    (place / ".ssh").mkdir()
+    (place / ".ssh" / "id_rsa").write_text("x")
+    policy = place / "p.toml"
+    done = learn(place, "-o", str(policy), "--", "/bin/cat", ".ssh/id_rsa")
+    assert done.returncode == 0
+    assert "not granted: ${CWD}/.ssh/id_rsa (read: a protected place)" in done.stderr
+    assert "# not granted: ${CWD}/.ssh/id_rsa (read: a protected place)" in policy.read_text()
+    result = enforced(policy, place, ["/bin/cat", ".ssh/id_rsa"])
+    assert result.exit_code == 1 and result.violations
+
+
+def test_the_working_directory_is_granted_by_the_policy_alone(place: Path) -> None:
+    """--cwd grants its directory, unless the policy says itself what of it."""
+    (place / "given.txt").write_text("x")
+    (place / "other.dat").write_text("y")
+    policy = place / "p.toml"
+    assert learn(place, "-o", str(policy), "--", "/bin/cat", "given.txt").returncode == 0
+    assert enforced(policy, place, ["/bin/cat", "given.txt"]).check().stdout == b"x"
+    assert enforced(policy, place, ["/bin/cat", "other.dat"]).exit_code == 1
+
+
+def test_a_program_that_fails_in_training(place: Path) -> None:
+    policy = place / "p.toml"
+    done = learn(place, "-o", str(policy), "--", "/bin/sh", "-c", "exit 7")
+    assert done.returncode == 7 and "ended with 7" in done.stderr and policy.exists()
+    policy.unlink()
+    Path(f"{policy}.seen").unlink()
+    done = learn(place, "-o", str(policy), "--", "/bin/sh", "-c", "kill -TERM $$")
+    assert done.returncode == 143 and "signal 15: nothing is written" in done.stderr
+    done = learn(place, "-o", str(policy), "--timeout", "0.3", "--", "/bin/sleep", "9")
+    assert done.returncode == 124 and "its time limit: nothing is written" in done.stderr
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "where is the policy to go?"),
+        (["-o"], "expected one argument"),
+        (["-o", "p.toml"], "what is to be learned from?"),
+        (["-o", "p.toml", "--"], "what is to be learned from?"),
+        (["-o", "p.toml", "--", "no-such-program"], "no-such-program: no such program in PATH"),
+        (["-o", "p.toml", "no-such.py"], "no-such.py: no such script"),
+        (["-o", "nowhere/p.toml", "--", "/bin/true"], "nowhere/p.toml: cannot be written: No such file or directory"),
+        (["-o", "/proc/p.toml", "--", "/bin/true"], "/proc/p.toml: cannot be written"),
+        (["-o", ".", "--", "/bin/true"], ".: is a directory; give a file"),
+        (["-o", "mine.toml", "--", "/bin/true"], "mine.toml: exists and was not learned"),
+        (["--add", "mine.toml", "--", "/bin/true"], "mine.toml: was not learned: there is no mine.toml.seen beside it"),
+        (["--add", "none.toml", "--", "/bin/true"], "none.toml: No such file or directory"),
+        (["--add", "odd.toml", "--", "/bin/true"], "odd.toml.seen: holds no observations"),
+        (["-o", "p.toml", "--cwd", "nowhere", "--", "/bin/true"], "nowhere: the working directory is none"),
+        (["-o", "p.toml", "--env", "SELFTRACE_UNSET", "--", "/bin/true"], "your environment has no such variable"),
+        (["-o", "p.toml", "--timeout", "soon", "--", "/bin/true"], "--timeout"),
+        (["-p", "p.toml", "--", "/bin/true"], "unrecognized arguments: -p"),
+    ],
+)
+def test_bad_input(words: list[str], message: str, place: Path) -> None:
+    (place / "mine.toml").write_text("policy = 1\n")
+    (place / "odd.toml").write_text("policy = 1\n")
+    (place / "odd.toml.seen").write_text("{}")
+    before = sorted(path.name for path in place.iterdir())
+    done = learn(place, *words)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert sorted(path.name for path in place.iterdir()) == before
+
+
+def test_an_edited_policy_is_not_written_over(place: Path) -> None:
+    policy = place / "p.toml"
+    assert learn(place, "-o", str(policy), "--", "/bin/true").returncode == 0
+    policy.write_text(policy.read_text() + "# mine\n")
+    done = learn(place, "--add", str(policy), "--", "/bin/true")
+    assert done.returncode == 2 and "was changed after it was learned" in done.stderr
+    other = place / "q.toml"
+    policy.unlink()
+    assert learn(place, "-o", str(policy), "--", "/bin/true").returncode == 0
+    assert learn(place, "--add", str(policy), "-o", str(other), "--", "/bin/true").returncode == 0 and other.exists()
+
+
+def test_many_files_are_all_seen(place: Path) -> None:
+    """More than the ring holds, and more than its table of what has been said."""
+    work = place / "work"
+    work.mkdir()
+    for n in range(3000):
+        (work / f"n{n:04}.{n % 7}x").write_text("")
+    policy = place / "p.toml"
+    done = learn(work, "-o", str(policy), "--", "/bin/sh", "-c", "for f in n*; do : <$f; done")
+    assert done.returncode == 0 and "lost" not in done.stderr
+    seen = Path(f"{policy}.seen").read_text()
+    assert seen.count('"${CWD}/n') == 3000
