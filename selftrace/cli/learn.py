@@ -100,15 +100,8 @@ def _train(job: Any, env: dict[str, str], arguments: Any) -> Training:
     if not arguments.quiet:
         print("selftrace: learning: nothing is refused, the program runs unprotected", file=sys.stderr)
     reporter = Reporter(arguments.quiet, False)
-    options = Options(env=env, cwd=arguments.cwd or os.getcwd(), on_output=reporter.output, stdin=_stdin())
+    options = Options(env=env, cwd=arguments.cwd or os.getcwd(), on_output=reporter.output)
     return observe(job, options, timeout_s=arguments.timeout)
-
-
-def _stdin() -> bytes:
-    """What is piped in; a terminal is not read."""
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        return b""
-    return sys.stdin.buffer.read()
 
 
 def _write(training: Training, known: tuple[Observation, ...], output: Any, quiet: bool) -> None:

@@ -90,9 +90,11 @@ UNNEEDED = frozenset("restart_syscall exit exit_group futex rt_sigreturn uprobe 
 MEMORY = next(family for family in FAMILIES if family[0] == "mmap")
 OWN = tuple(
     "clock_gettime close close_range execveat faccessat2 fcntl fstat getcwd getpid getrandom gettid kill mmap mprotect munmap"
-    " nanosleep newfstatat openat prctl pread64 readlink rt_sigaction rt_sigprocmask sched_yield sigaltstack tgkill tkill".split()
+    " nanosleep newfstatat openat prctl pread64 readlink rt_sigaction rt_sigprocmask sched_yield sigaltstack tgkill tkill"
+    " write writev".split()
 )
-"""What the interposer itself asks the kernel for, in the program's place and under its filter."""
+"""What the interposer itself asks the kernel for, in the program's place and under its filter; and what a program says by
+that something is wrong."""
 _ADDRESSED = frozenset("connect bind listen accept".split())
 """First of the families that are good for nothing without an address."""
 

@@ -22,9 +22,7 @@ def generalised(runs: Sequence[Iterable[str]], siblings: int) -> dict[str, set[s
     for path in plain:
         for pattern in pairs.get(holes[path], [holes[path]]):
             made.setdefault(pattern, set()).add(path)
-    for pattern, paths in _siblings(made, siblings).items():
-        made.setdefault(pattern, set()).update(paths)
-    kept = without_covered(made)
+    kept = without_covered([*made, *_siblings(made, siblings)])
     return {pattern: _below(pattern, plain) if is_pattern(pattern) else {pattern} for pattern in kept}
 
 
@@ -102,14 +100,14 @@ def _difference(one: str, two: str, at: int, alone: bool) -> str:
     return "/".join((*parts[:at], pattern, *parts[at + 1 :]))
 
 
-def _siblings(made: dict[str, set[str]], least: int) -> dict[str, set[str]]:
-    """Directory and extension of at least so many names → their pattern."""
+def _siblings(made: Mapping[str, set[str]], least: int) -> list[str]:
+    """The pattern of a directory and an extension of which there are so many names; one with a hole counts once."""
     groups: dict[tuple[str, str], set[str]] = {}
-    for pattern, paths in made.items():
+    for pattern in made:
         directory, ending = parent(pattern), extension(pattern)
         if ending and not is_literal(pattern) and not is_guarded(directory):
-            groups.setdefault((directory, ending), set()).update(paths)
-    return {f"{directory}/{HOLE}.{ending}": paths for (directory, ending), paths in groups.items() if len(_names(paths)) >= least}
+            groups.setdefault((directory, ending), set()).add(pattern)
+    return [f"{directory}/{HOLE}.{ending}" for (directory, ending), names in groups.items() if len(names) >= least]
 
 
 def _names(paths: Iterable[str]) -> set[str]:

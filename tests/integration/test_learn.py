@@ -159,7 +159,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def learn(place: Path, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def learn(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": PATH}
     return subprocess.run(
         [sys.executable, "-m", "selftrace", "learn", *words],
@@ -167,8 +167,7 @@ def learn(place: Path, *words: str, stdin: str | None = None) -> subprocess.Comp
         env=env,
         capture_output=True,
         text=True,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
+        stdin=subprocess.DEVNULL,
         timeout=120,
     )
 
@@ -377,13 +376,14 @@ def test_a_server_and_its_client(place: Path) -> None:
         assert result.check().stdout == b"b'hello'\n" and result.violations == ()
 
 
-def test_modules_code_and_standard_input(place: Path) -> None:
-    policy = place / "p.toml"
-    done = learn(place, "-o", str(policy), "-c", "import sys; print(sys.stdin.read().upper(), sys.argv)", "x", stdin="given")
-    assert done.returncode == 0 and done.stdout == "GIVEN ['-c', 'x']\n"
-    done = learn(place, "-o", str(policy), "-m", "json.tool", stdin="[1]")
+def test_modules_and_code(place: Path) -> None:
+    policy, other = place / "p.toml", place / "q.toml"
+    done = learn(place, "-o", str(policy), "-c", "import sys; print(repr(sys.stdin.read()), sys.argv)", "x")
+    assert done.returncode == 0 and done.stdout == "'' ['-c', 'x']\n", "as under run, there is nothing on standard input"
+    (place / "in.json").write_text("[1]")
+    done = learn(place, "-o", str(other), "-m", "json.tool", "in.json")
     assert done.returncode == 0 and done.stdout == "[\n    1\n]\n"
-    assert selftrace.run(module="json.tool", policy=policy, stdin=b"[2]").check().stdout == b"[\n    2\n]\n"
+    assert selftrace.run(None, "in.json", module="json.tool", policy=other, cwd=place).check().stdout == b"[\n    1\n]\n"
 
 
 def test_a_protected_place_is_named_and_not_granted(place: Path) -> None:

@@ -64,6 +64,7 @@ def test_siblings_two_for_reads_three_for_writes() -> None:
     assert reads("/d/a.txt /d/b.txt /d/c.csv /d/LICENSE /d/README") == {"/d/*.txt", "/d/c.csv", "/d/LICENSE", "/d/README"}
     assert writes("/d/a.txt /d/b.txt") == {"/d/a.txt", "/d/b.txt"}
     assert writes("/d/a.txt /d/b.txt /d/c.txt") == {"/d/*.txt"}
+    assert writes("/d/log-11111111.txt /d/log-22222222.txt /d/log-33333333.txt") == {"/d/log-*.txt"}
     assert reads("/d/a.txt /e/b.txt") == {"/d/a.txt", "/e/b.txt"}
 
 
