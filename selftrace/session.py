@@ -18,6 +18,7 @@ from selftrace.kernel import features as kernel_features
 from selftrace.kernel.identity import Identity, choose
 from selftrace.kernel.limits import rlimits
 from selftrace.monitor import Monitor, MonitorConfig
+from selftrace.policy.api import places_cwd
 from selftrace.policy.terms import Context
 from selftrace.prepared import Prepared
 from selftrace.record import fresh, mutable
@@ -441,7 +442,7 @@ class Run:
             if not os.path.isdir(cwd):
                 raise NotADirectoryError(20, "the working directory is none", cwd)
             self.installation = interpreter(job.python)
-            if options.cwd is not None and not policy.places_cwd():
+            if options.cwd is not None and not places_cwd(policy):
                 from selftrace.policy.variables import escape
 
                 policy = policy.with_grants(read=[f"{escape(cwd)}/**"], write=[f"{escape(cwd)}/**"])

@@ -81,18 +81,6 @@ class Policy:
         """The policy itself, if it was not read from a file."""
         return self._text
 
-    def places_cwd(self) -> bool:
-        """Whether its own file speaks of ${CWD}: then it says itself what of a --cwd is granted."""
-        if self._text is not None:
-            return "${CWD}" in self._text
-        if self._source.startswith(BUILTIN):
-            return False
-        try:
-            with open(self._source, "rb") as file:
-                return b"${CWD}" in file.read()
-        except OSError:
-            return False  # said with its place when it is read
-
     def _layer(self) -> Layer:
         if self._text is not None:
             from pathlib import Path
@@ -208,6 +196,19 @@ def _tree(path: str) -> tuple[str, ...]:
     from selftrace.policy.variables import escape
 
     return (escape(path), f"{escape(path)}/**") if os.path.isdir(path) else (escape(path),)
+
+
+def places_cwd(policy: Policy) -> bool:
+    """Whether its own file speaks of ${CWD}: then it says itself what of a --cwd is granted."""
+    if policy.text is not None:
+        return "${CWD}" in policy.text
+    if policy.name.startswith(BUILTIN):
+        return False
+    try:
+        with open(policy.name, "rb") as file:
+            return b"${CWD}" in file.read()
+    except OSError:
+        return False  # said with its place when it is read
 
 
 def load(source: Policy | str | Path | None, *, vars: Mapping[str, str] | None = None) -> Policy:
