@@ -70,15 +70,12 @@ def execute(arguments: Any) -> int:
         raise CommandError(str(error), 2) from None
     if os.path.realpath(arguments.cwd or ".") == os.path.realpath(os.path.expanduser("~")):
         raise CommandError("your home directory is no place to learn in: use --cwd DIR, a directory of its own", 2)
-    output = store.Output(target)
-    try:
-        training = _train(job, env, arguments)
-        if training.result.reason not in ("exit", "signal", "timeout"):
-            raise CommandError("; ".join(training.result.notes) or "the program did not run", 2)
-        if training.result.reason == "exit":
-            _write(training, known, output, arguments.quiet)
-    finally:
-        output.close()
+    store.check_writable(target)
+    training = _train(job, env, arguments)
+    if training.result.reason not in ("exit", "signal", "timeout"):
+        raise CommandError("; ".join(training.result.notes) or "the program did not run", 2)
+    if training.result.reason == "exit":
+        _write(training, known, target, arguments)
     return _ending(training)
 
 
@@ -104,33 +101,36 @@ def _train(job: Any, env: dict[str, str], arguments: Any) -> Training:
     return observe(job, options, timeout_s=arguments.timeout)
 
 
-def _write(training: Training, known: tuple[Observation, ...], output: Any, quiet: bool) -> None:
+def _write(training: Training, known: tuple[Observation, ...], target: str, arguments: Any) -> None:
     from selftrace.learning import store
     from selftrace.learning.generalise import generalise
     from selftrace.learning.writer import to_toml
 
     observations = store.joined(known, training.observation)
     learned = generalise(observations)
-    text = to_toml(learned, training.variables, os.path.basename(output.path) + store.SUFFIX)
-    before = to_toml(generalise(known), training.variables, os.path.basename(output.path) + store.SUFFIX) if known else None
-    output.write(text, store.dump(observations, text))
+    beside = os.path.basename(target) + store.SUFFIX
+    text = to_toml(learned, training.variables, beside)
+    before = to_toml(generalise(known), training.variables, beside) if known else None
+    store.write(target, text, store.dump(observations, text))
     _warn(training, learned)
-    if not quiet:
-        _tell(output.path, learned, text, before)
+    if not arguments.quiet:
+        _tell(target, learned, text, before, arguments.cwd or ".")
 
 
 def _warn(training: Training, learned: Learned) -> None:
+    from selftrace.learning.writer import printable
+
     for path, why in learned.refused:
-        print(f"selftrace: not granted: {path} ({why}); add it yourself if it must be", file=sys.stderr)
+        print(f"selftrace: not granted: {printable(path)} ({why}); add it yourself if it must be", file=sys.stderr)
     if training.lost:
         print(f"selftrace: {training.lost} observations were lost: learn again with --add", file=sys.stderr)
 
 
-def _tell(path: str, learned: Learned, text: str, before: str | None) -> None:
+def _tell(path: str, learned: Learned, text: str, before: str | None, cwd: str) -> None:
     number = sum(map(len, learned.files.values())) + len(learned.calls) + len(learned.connect) + len(learned.bind)
     news = "nothing new: " if text == before else ""
-    cwd = "--cwd . " if "${CWD}" in text else ""
-    print(f"selftrace: {news}{path}: {number} grants; use it with: selftrace run --policy {path} {cwd}…", file=sys.stderr)
+    where = f"--cwd {cwd} " if "${CWD}" in text else ""
+    print(f"selftrace: {news}{path}: {number} grants; use it with: selftrace run --policy {path} {where}…", file=sys.stderr)
 
 
 def _ending(training: Training) -> int:

@@ -57,38 +57,27 @@ def joined(known: Sequence[Observation], new: Observation) -> tuple[Observation,
     return tuple(every[key] for key in sorted(every))
 
 
-class Output:
-    """The two files being written: space for them is made before the program runs, they appear together at the end."""
+def check_writable(path: str) -> None:
+    """Raises OSError where the two files could not be written: before the program runs, which is not to find them."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(21, "is a directory; give a file", path)
+    try:
+        tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(path))).close()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError where they cannot be written."""
-        if os.path.isdir(path):
-            raise IsADirectoryError(21, "is a directory; give a file", path)
-        self.path = path
-        self._made: list[str] = []
-        directory = os.path.dirname(os.path.abspath(path))
+
+def write(path: str, policy: str, seen: str) -> None:
+    """Puts both in place, each whole or not at all. Raises OSError."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for text, target in ((policy, path), (seen, path + SUFFIX)):
+        fd, name = tempfile.mkstemp(prefix=".selftrace-learn-", dir=os.path.dirname(os.path.abspath(path)))
         try:
-            for _ in range(2):
-                fd, name = tempfile.mkstemp(prefix=".selftrace-learn-", dir=directory)
-                os.close(fd)
-                self._made.append(name)
-        except OSError as error:
-            self.close()
-            raise OSError(error.errno, f"cannot be written: {error.strerror}", path) from None
-
-    def write(self, policy: str, seen: str) -> None:
-        """Puts both in place. Raises OSError."""
-        umask = os.umask(0)
-        os.umask(umask)
-        for name, text, target in zip(self._made, (policy, seen), (self.path, self.path + SUFFIX), strict=True):
-            with open(name, "w", encoding="utf-8", errors="surrogateescape") as file:
+            with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(text)
             os.chmod(name, 0o666 & ~umask)
             os.replace(name, target)
-        self._made = []
-
-    def close(self) -> None:
-        """Removes what was not put in place."""
-        for name in self._made:
+        except BaseException:
             os.unlink(name)
-        self._made = []
+            raise

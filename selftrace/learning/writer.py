@@ -28,7 +28,7 @@ _MOST = 20_000
 def to_toml(learned: Learned, variables: Variables, seen_file: str) -> str:
     """The file. seen_file: the name of what lies beside it."""
     lines = [
-        f"# Learned by selftrace from what {_comment(learned.program)} did; {_comment(seen_file)} beside it holds what was seen.",
+        f"# Learned by selftrace from what {printable(learned.program)} did; {printable(seen_file)} beside it holds what was seen.",
         "# Widen it with: selftrace learn --add THIS_FILE -- PROG ARGS. Changes belong in a file that extends it.",
         "policy = 1",
         f"name = {_quoted(learned.program)}",
@@ -44,7 +44,7 @@ def to_toml(learned: Learned, variables: Variables, seen_file: str) -> str:
         'unknown = "ENOSYS"',
         "",
         "[fs]",
-        *(line for path, why in learned.refused for line in [f"# not granted: {_comment(_shown(path))} ({why})"]),
+        *(line for path, why in learned.refused for line in [f"# not granted: {printable(_shown(path))} ({why})"]),
     ]
     for how in ("read", "write", "exec"):
         lines += [f"{how} = [", *_entries(learned.files[how], how, learned, variables), "]"]
@@ -138,5 +138,6 @@ def _list(items: Sequence[str]) -> str:
     return ", ".join(map(_quoted, items))
 
 
-def _comment(text: str) -> str:
+def printable(text: str) -> str:
+    """For comments and terminals: a name may hold anything."""
     return "".join(c if c.isprintable() else "?" for c in text)

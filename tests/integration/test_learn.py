@@ -466,6 +466,13 @@ def test_an_edited_policy_is_not_written_over(place: Path) -> None:
     assert learn(place, "--add", str(policy), "-o", str(other), "--", "/bin/true").returncode == 0 and other.exists()
 
 
+def test_the_program_does_not_find_what_is_being_written(place: Path) -> None:
+    (place / "given.txt").write_text("")
+    done = learn(place, "-o", "p.toml", "--", "/bin/ls", "-A")
+    assert done.returncode == 0 and done.stdout == "given.txt\n"
+    assert sorted(path.name for path in place.iterdir()) == ["given.txt", "p.toml", "p.toml.seen"]
+
+
 def test_many_files_are_all_seen(place: Path) -> None:
     """More than the ring holds, and more than its table of what has been said."""
     work = place / "work"

@@ -255,9 +255,9 @@ def test_observations_are_kept_as_they_were(tmp_path: Path) -> None:
     assert store.joined((one,), one) == (one,)
     assert store.joined((other,), one) == store.joined((one,), other)
     policy = tmp_path / "p.toml"
-    output = store.Output(str(policy))
-    output.write("text\n", store.dump((one, other), "text\n"))
-    output.close()
+    store.check_writable(str(policy))
+    assert list(tmp_path.iterdir()) == []
+    store.write(str(policy), "text\n", store.dump((one, other), "text\n"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.toml", "p.toml.seen"]
     assert store.load(str(policy)) == (one, other)
     policy.write_text("changed\n")
