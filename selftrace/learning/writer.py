@@ -28,7 +28,7 @@ _MOST = 20_000
 def to_toml(learned: Learned, variables: Variables, seen_file: str) -> str:
     """The file. seen_file: the name of what lies beside it."""
     lines = [
-        f"# Learned by selftrace from what {printable(learned.program)} did; {printable(seen_file)} beside it holds what was seen.",
+        f"# Learned by selftrace from what {printable(learned.program)} did; {printable(seen_file)} holds all that was seen.",
         "# Widen it with: selftrace learn --add THIS_FILE -- PROG ARGS. Changes belong in a file that extends it.",
         "policy = 1",
         f"name = {_quoted(learned.program)}",
