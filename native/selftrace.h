@@ -10,8 +10,8 @@
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
-#define ST_GATE_LO 0x7e900000d002 /* first and last return PC that the filter admits ... */
-#define ST_GATE_HI 0x7e900011fff2
+#define ST_GATE_LO 0x7e900000f002 /* first and last return PC that the filter admits ... */
+#define ST_GATE_HI 0x7e9000121ff2
 #define ST_BUNDLE_ADDRESS 0x7e9003000000 /* what a program that is not Python has its handlers from, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
 #define ST_PLAN_ADDRESS 0x7e9004110000 /* the table, read-only: behind the ring, so that their pages share a table */
@@ -90,6 +90,8 @@ struct st_ring_record {
     uint8_t text[ST_RECORD_TEXT];
 };
 #define ST_KILLED 4096      /* -ST_KILLED as result: no errno, the call ended the run */
+#define ST_USE_ABSENT 16    /* in the result of a use, beside st_grant: the object was not there before the call (audit only) */
+#define ST_USE_LOOKED 32    /* it was not opened, only looked at (audit only) */
 #define ST_FLAG_AUDIT 1     /* would have been refused: mode = "audit" */
 #define ST_FLAG_TRUNCATED 2 /* text did not fit */
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */

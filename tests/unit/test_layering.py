@@ -32,6 +32,7 @@ LAYERS = {
     "session": 6,
     "running": 7,
     "doctor": 8,
+    "learning": 8,
     "cli": 9,
     "reports": 4,
     "manual": 0,
