@@ -1,4 +1,4 @@
-"""From what is to be seen to a policy that refuses nothing: which calls are trapped, what is captured of them, what is injected."""
+"""From what is to be seen to a policy that refuses nothing: what is trapped, what is captured, what is injected."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     calls: dict[int, tuple[Capture, ...]]
     calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
+    dumped = _DUMPED if options.read_fds or options.write_fds else 0
     within = frozenset(calls) & frozenset(of.by_number)
     rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, _DUMPED if options.read_fds or options.write_fds else 0), follow=options.follow),
+        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, dumped), follow=options.follow),
         rules=tuple(rules),
     )
