@@ -30,6 +30,8 @@ LAYERS = {
     "rundir": 1,
     "plans": 5,
     "session": 6,
+    "trace": 5,
+    "tracer": 6,
     "running": 7,
     "doctor": 8,
     "learning": 8,
