@@ -114,7 +114,11 @@ def _tracer(options: TraceOptions) -> Tracer:
 
     job = _job(options)
     features = probe()
-    prepared, _ = compiled(make_model(options, features.arch), features)
+    try:
+        model = make_model(options, features.arch)
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
+    prepared, _ = compiled(model, features)
     return Tracer(
         prepared,
         job,
