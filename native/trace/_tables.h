@@ -174,6 +174,8 @@ enum {
     ST_SET_URING_FEATURES,
     ST_SET_URING_ENTER,
     ST_SET_URING_REGISTER,
+    ST_SET_LOG_LEVEL,
+    ST_SET_XFEATURES,
     ST_SET_FAMILY,
     ST_SET_SOCKET_TYPE,
     ST_SET_SOCKET_FLAGS,
@@ -339,6 +341,7 @@ void st_print_dirents(struct st_decoder *d, uint64_t value, const struct st_type
 void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_umask(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_timeval(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_waited(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_siginfo(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_dev32(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sched_priority(struct st_decoder *d, uint64_t value, const struct st_type *type);

@@ -27,6 +27,7 @@ static void dump(struct st_decoder *d, struct st_buffer *b, uint64_t address, ui
 
 static void dump_vectors(struct st_decoder *d, struct st_buffer *b, uint64_t address, uint64_t count, uint64_t left)
 {
+    if (count > ST_CAPTURE_MOST / 16 || !st_see(d, address, count * 16)) return;
     for (uint64_t i = 0; i < count && left; i++) {
         const uint8_t *at = st_see(d, address + i * 16, 16);
         if (!at) return;

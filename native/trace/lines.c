@@ -15,7 +15,8 @@ struct thread {
     struct st_buffer held;              /* a call's text until its status is known, with a status filter */
     struct st_buffer entry;             /* the frame of the call it is in */
     uint8_t in_call, shown, incomplete; /* shown: the call is traced; incomplete: arguments are missing until its exit */
-    uint64_t line_start;                /* where its unfinished line begins in the text it is written to */
+    uint64_t line_start; /* 1 + where its unfinished line begins, counted from the start of all its text; 0: none */
+    uint64_t taken;      /* bytes that were taken from `text` */
 };
 
 struct st_lines {
@@ -175,7 +176,7 @@ static void task_prefix(struct st_lines *l, struct st_buffer *b, int32_t tid)
     if (l->options.comm && l->options.comm_of) n = l->options.comm_of(tid, name, sizeof name);
     if (n && n <= sizeof name) {
         st_putc(b, '<');
-        st_quote_bytes(&l->options, b, (const uint8_t *)name, n, l->options.hex_strings);
+        st_quote_name(&l->options, b, (const uint8_t *)name, n);
         st_putc(b, '>');
     }
     st_puts(b, l->options.prefix == ST_PREFIX_MANY ? "] " : " ");
@@ -210,7 +211,7 @@ static struct st_buffer *line_begin(struct st_lines *l, struct thread *t, uint64
     interrupt(l, t->tid);
     if (l->open_tid == t->tid && !l->options.split) st_puts(b, " <unfinished ...>\n");
     if (l->options.split && t->line_start) st_puts(b, " <unfinished ...>\n");
-    t->line_start = b->used + 1;
+    t->line_start = t->taken + b->used + 1;
     l->open_start = l->taken + b->used;
     l->open_tid = t->tid;
     leader(l, b, t->tid, time);
@@ -232,7 +233,7 @@ static int is_open(const struct st_lines *l, const struct thread *t)
 /* Spaces up to -a's column. */
 static void align(struct st_lines *l, struct thread *t, struct st_buffer *b, uint64_t start)
 {
-    uint64_t column = l->options.split ? b->used + 1 - t->line_start : b->used + l->taken - l->open_start;
+    uint64_t column = l->options.split ? t->taken + b->used + 1 - t->line_start : b->used + l->taken - l->open_start;
     if (b == &t->held) column = b->used - start;
     while (column++ < l->options.column) st_putc(b, ' ');
 }
@@ -278,7 +279,8 @@ static void entry(struct st_lines *l, struct thread *t, const struct st_entry *f
 {
     struct st_decoder d;
     t->in_call = 1;
-    t->shown = (uint8_t)((bit(l->options.trace, frame->event.sysno, ST_TRACE_BITS) || !st_call_name(frame->event.sysno)) && st_lines_wanted(&l->options, frame, size));
+    t->shown = (uint8_t)((bit(l->options.trace, frame->event.sysno, ST_TRACE_BITS) || !st_call_name(frame->event.sysno)) &&
+                         st_lines_wanted(&l->options, frame, size));
     if (!t->shown) return;
     t->entry.used = 0;
     st_put(&t->entry, frame, size);
@@ -541,7 +543,7 @@ void st_lines_taken(struct st_lines *l, int32_t tid)
     }
     struct thread *t = find(l, tid);
     if (!t) return;
-    if (t->line_start) t->line_start = 1; /* the column of what follows is not known any more: as if it began here */
+    t->taken += t->text.used;
     t->text.used = 0;
 }
 

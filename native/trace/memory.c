@@ -191,8 +191,8 @@ static void number(struct st_decoder *d, const char *label, uint64_t value)
 }
 
 static const char *const message_limits[] = {"msgpool", "msgmap", "msgmax", "msgmnb", "msgmni", "msgssz", "msgtql", NULL};
-static const char *const semaphore_limits[] = {"semmap", "semmni", "semmns", "semmnu", "semmsl",
-                                               "semopm", "semume", "semusz", "semvmx", "semaem", NULL};
+static const char *const semaphore_limits[] = {"semmap", "semmni", "semmns", "semmnu", "semmsl", "semopm",
+                                               "semume", "semusz", "semvmx", "semaem", NULL};
 static const char *const shm_limits[] = {"shmmax", "shmmin", "shmmni", "shmseg", "shmall", NULL};
 static const char *const shm_usage[] = {"used_ids", "shm_tot", "shm_rss", "shm_swp", "swap_attempts", "swap_successes", NULL};
 

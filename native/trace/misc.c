@@ -319,92 +319,121 @@ void st_print_keyring(struct st_decoder *d, uint64_t value, const struct st_type
     if (name && d->options->names == ST_NAMES_VERBOSE) st_putf(d->out, " /* %s */", name);
 }
 
-static void key(struct st_decoder *d, unsigned i)
+/* What each operation's arguments are: k a key, s a string, n a number, u an id, b a buffer with its length behind it, f flags,
+ * v vectors, e an error; the rest of the table's letters stand for one special operation each. */
+static const char *const key_arguments[32] = {"kd", "s",   "kb",  "k", "kuu", "kp", "k>", "k",   "kk",   "kk",  "kssk",
+                                              "k>", "kbk", "knk", "r", "kn",  "k",  "k>", "",    "knek", "kvk", "k",
+                                              "uk", "D",   "",    "",  "",    "",   "",   "kss", "kkkf", ""};
+
+static void key_error(struct st_decoder *d, uint64_t value)
 {
-    st_comma(d);
-    st_print_keyring(d, d->args[i], NULL);
+    if (st_known_error((int64_t)value))
+        st_error_name(d->out, (int64_t)value);
+    else
+        st_put_unsigned(d->out, (uint32_t)value);
 }
 
-static void text(struct st_decoder *d, unsigned i)
+static void dh_parameters(struct st_decoder *d)
 {
+    const uint8_t *at = d->args[1] ? st_see(d, d->args[1], 12) : NULL;
     st_comma(d);
-    st_string(d, d->args[i]);
+    if (!at) {
+        st_address(d, d->args[1]);
+        return;
+    }
+    st_puts(d->out, "{private=");
+    st_print_keyring(d, st_load32(at), NULL);
+    st_puts(d->out, ", prime=");
+    st_print_keyring(d, st_load32(at + 4), NULL);
+    st_puts(d->out, ", base=");
+    st_print_keyring(d, st_load32(at + 8), NULL);
+    st_putc(d->out, '}');
+}
+
+/* One argument, or two for a buffer; returns the next. */
+static unsigned key_argument(struct st_decoder *d, char kind, unsigned i)
+{
+    uint64_t value = d->args[i];
+    st_comma(d);
+    switch (kind) {
+    case 'k': st_print_keyring(d, value, NULL); break;
+    case 's': st_string(d, value); break;
+    case 'd': st_put_signed(d->out, (int32_t)value); break;
+    case 'n': st_put_unsigned(d->out, (uint32_t)value); break;
+    case 'u': st_id(d, (uint32_t)value); break;
+    case 'p': st_set(d, ST_SET_KEY_PERM, (uint32_t)value); break;
+    case 'f': st_put_hex(d->out, (uint32_t)value); break;
+    case 'e': key_error(d, value); break;
+    case 'r':
+        if (st_lookup(&st_sets[ST_SET_KEY_REQKEYS], (uint32_t)value)) {
+            st_set(d, ST_SET_KEY_REQKEYS, (uint32_t)value);
+        } else {
+            st_putf(d->out, "%d /* KEY_REQKEY_DEFL_??? */", (int32_t)value);
+        }
+        break;
+    case 'b':
+        st_bytes(d, value, d->args[i + 1]);
+        st_comma(d);
+        st_put_unsigned(d->out, d->args[++i]);
+        break;
+    case 'v':
+        st_iovec(d, value, d->args[i + 1], ~0ull, 1);
+        st_comma(d);
+        st_put_unsigned(d->out, d->args[++i]);
+        break;
+    default: break;
+    }
+    return i + 1;
+}
+
+static void key_result(struct st_decoder *d)
+{
+    uint64_t size = (uint64_t)d->result < d->args[3] ? (uint64_t)d->result : d->args[3];
+    const uint8_t *at = d->failed || !d->args[2] || !size ? NULL : st_see(d, d->args[2], size > 256 ? 256 : size);
+    int is_text = ST_ARG32(d, 0) != 11;
+    if (!at)
+        st_address(d, d->args[2]);
+    else if (is_text)
+        st_quoted(d, at, size > 256 ? 256 : size, ST_QUOTE_TEXT);
+    else
+        st_bytes(d, d->args[2], size);
+    st_comma(d);
+    st_put_unsigned(d->out, d->args[3]);
 }
 
 int st_call_keyctl(struct st_decoder *d)
 {
     uint32_t op = ST_ARG32(d, 0);
+    const char *kinds = op < 32 ? key_arguments[op] : "";
     if (d->exiting) {
-        if (op == 11 || op == 6 || op == 17) {
-            if (d->failed || d->result < 0)
-                st_address(d, d->args[2]);
-            else
-                st_bytes(d, d->args[2], (uint64_t)d->result < d->args[3] ? (uint64_t)d->result : d->args[3]);
-            st_comma(d);
-            st_put_unsigned(d->out, d->args[3]);
-        }
+        if (strchr(kinds, '>')) key_result(d);
         return 0;
     }
     st_set(d, ST_SET_KEYCTL_OP, op);
-    switch (op) {
-    case 0: /* GET_KEYRING_ID */
-        key(d, 1);
-        st_putf(d->out, ", %d", (int32_t)d->args[2]);
-        break;
-    case 1: text(d, 1); break;
-    case 2:
-        key(d, 1);
-        st_comma(d);
-        st_bytes(d, d->args[2], d->args[3]);
-        st_comma(d);
-        st_put_unsigned(d->out, d->args[3]);
-        break;
-    case 3:
-    case 7:
-    case 21: key(d, 1); break;
-    case 4:
-        key(d, 1);
-        st_comma(d);
-        st_id(d, ST_ARG32(d, 2));
-        st_comma(d);
-        st_id(d, ST_ARG32(d, 3));
-        break;
-    case 5:
-        key(d, 1);
-        st_comma(d);
-        st_set(d, ST_SET_KEY_PERM, ST_ARG32(d, 2));
-        break;
-    case 8:
-    case 9:
-    case 22:
-        key(d, 1);
-        key(d, 2);
-        break;
-    case 10:
-        key(d, 1);
-        text(d, 2);
-        text(d, 3);
-        key(d, 4);
-        break;
-    case 6:
-    case 11:
-    case 17: key(d, 1), st_comma(d); break;
-    case 14:
-        st_comma(d);
-        st_set(d, ST_SET_KEY_REQKEYS, ST_ARG32(d, 1));
-        break;
-    case 15:
-        key(d, 1);
-        st_comma(d);
-        st_put_unsigned(d->out, d->args[2]);
-        break;
-    case 18: break;
-    default:
-        for (unsigned i = 1; i < 5; i++) {
+    if (*kinds == 'D') {
+        dh_parameters(d);
+        for (unsigned i = 2; i < 5; i++) {
+            st_comma(d);
+            if (i == 3)
+                st_put_unsigned(d->out, d->args[i]);
+            else
+                st_address(d, d->args[i]);
+        }
+        return 0;
+    }
+    unsigned i = 1;
+    for (const char *k = kinds; *k && i < 5; k++) {
+        if (*k == '>') {
+            st_comma(d);
+            return 0;
+        }
+        i = key_argument(d, *k, i);
+    }
+    if (!*kinds && op != 18)
+        for (; i < 5; i++) {
             st_comma(d);
             st_put_hex(d->out, d->args[i]);
         }
-    }
     return 0;
 }
 
@@ -610,11 +639,10 @@ int st_call_io_submit(struct st_decoder *d)
 
 int st_call_mount(struct st_decoder *d)
 {
-    uint64_t flags = d->args[3], magic = flags & 0xffff0000;
+    uint64_t magic = d->args[3] & 0xffff0000, flags = magic == 0xc0ed0000 ? d->args[3] & 0xffff : d->args[3];
     /* What a bind, a move and a change of propagation do not look at; of a remount, the type. */
     int binds = flags & 0x1e3000 ? 1 : 0, ignored = binds || (flags & 0x20);
     if (d->exiting) return 0;
-    if (magic == 0xc0ed0000) flags &= 0xffff;
     st_path(d, d->args[0]);
     st_comma(d);
     st_path(d, d->args[1]);
@@ -715,6 +743,13 @@ int st_call_fsconfig(struct st_decoder *d)
 
 /* ---- others ----------------------------------------------------------------------------------------------------------- */
 
+/* The console's level: one more than that of the messages it shows. */
+static void log_level(struct st_decoder *d, int32_t level)
+{
+    const char *name = st_lookup(&st_sets[ST_SET_LOG_LEVEL], (uint32_t)level);
+    if (d->options->names != ST_NAMES_RAW) st_putf(d->out, " /* %s */", name ? name : level == 8 ? "LOGLEVEL_DEBUG+1" : "LOGLEVEL_???");
+}
+
 int st_call_syslog(struct st_decoder *d)
 {
     uint32_t action = ST_ARG32(d, 0);
@@ -728,6 +763,7 @@ int st_call_syslog(struct st_decoder *d)
         if (reads) return 0;
         st_address(d, d->args[1]);
         st_putf(d->out, ", %d", (int32_t)d->args[2]);
+        if (action == 8) log_level(d, (int32_t)d->args[2]);
         return 0;
     }
     if (!reads) return 0;

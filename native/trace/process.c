@@ -744,28 +744,48 @@ int st_call_prctl(struct st_decoder *d)
     return 0;
 }
 
-int st_call_arch_prctl(struct st_decoder *d)
+static int is_features(uint32_t option)
 {
-    uint32_t option = ST_ARG32(d, 0);
-    int get = option == 0x1003 || option == 0x1004;
-    if (!d->exiting) {
-        st_set(d, ST_SET_ARCH_PRCTL, option);
-        st_comma(d);
-        if (option == 0x1001 || option == 0x1002)
-            st_address(d, d->args[1]);
-        else if (!get)
-            st_put_hex(d->out, d->args[1]);
-        return 0;
-    }
-    if (!get) return 0;
+    return option == 0x1021 || option == 0x1022 || option == 0x1024;
+}
+
+static void pointed_word(struct st_decoder *d, uint32_t option)
+{
     const uint8_t *at = d->args[1] && !d->failed ? st_see(d, d->args[1], 8) : NULL;
     if (!at) {
         st_address(d, d->args[1]);
-        return 0;
+        return;
     }
     st_putc(d->out, '[');
-    st_address(d, st_load64(at));
+    if (is_features(option)) {
+        uint64_t left = st_load64(at);
+        st_put_hex(d->out, left);
+        if (left && d->options->names != ST_NAMES_RAW) {
+            st_puts(d->out, " /* ");
+            if (!st_bit_names(d->out, &st_sets[ST_SET_XFEATURES], &left, "|"))
+                st_puts(d->out, st_sets[ST_SET_XFEATURES].unknown);
+            else if (left)
+                st_putf(d->out, "|%#llx", (unsigned long long)left);
+            st_puts(d->out, " */");
+        }
+    } else {
+        st_address(d, st_load64(at));
+    }
     st_putc(d->out, ']');
+}
+
+int st_call_arch_prctl(struct st_decoder *d)
+{
+    uint32_t option = ST_ARG32(d, 0);
+    int get = option == 0x1003 || option == 0x1004 || is_features(option);
+    if (d->exiting) {
+        if (get) pointed_word(d, option);
+        return 0;
+    }
+    st_set(d, ST_SET_ARCH_PRCTL, option);
+    if (option == 0x1011) return 0; /* ARCH_GET_CPUID */
+    st_comma(d);
+    if (!get) st_put_hex(d->out, d->args[1]);
     return 0;
 }
 

@@ -313,6 +313,14 @@ void st_print_siginfo(struct st_decoder *d, uint64_t value, const struct st_type
         st_siginfo(d, value);
 }
 
+/* rt_sigtimedwait's: its result is the signal's number. */
+void st_print_waited(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    char room[16];
+    st_print_siginfo(d, value, type);
+    if (!d->failed && d->result > 0) snprintf(d->note, sizeof d->note, "%s", st_signal_name((uint32_t)d->result, room));
+}
+
 /* The frame that the kernel takes the mask from lies at the stack pointer: the only chunk there is. */
 int st_call_rt_sigreturn(struct st_decoder *d)
 {

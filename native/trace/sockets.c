@@ -266,7 +266,7 @@ void st_iovec(struct st_decoder *d, uint64_t address, uint64_t count, uint64_t l
         st_puts(d->out, ", iov_len=");
         st_put_unsigned(d->out, length);
         st_putc(d->out, '}');
-        left -= shown;
+        if (left != ~0ull) left -= shown;
     }
     st_putc(d->out, ']');
 }
