@@ -16,6 +16,8 @@ struct thread {
     struct st_buffer entry;             /* the frame of the call it is in */
     uint8_t in_call, shown, incomplete; /* shown: the call is traced; incomplete: arguments are missing until its exit */
     uint64_t line_start; /* 1 + where its unfinished line begins, counted from the start of all its text; 0: none */
+    char comm[16];
+    uint32_t comm_length;
     uint64_t taken;      /* bytes that were taken from `text` */
 };
 
@@ -26,6 +28,8 @@ struct st_lines {
     struct thread *last;
     int32_t open_tid;    /* whose line is unfinished; 0: nobody's */
     uint64_t open_start; /* where it begins, counted from the start of all text */
+    char comm[16];
+    uint32_t comm_length;
     uint64_t taken;      /* bytes that were taken from `text` */
     uint64_t previous;   /* time of the line before, for -r */
     uint64_t offset;     /* CLOCK_REALTIME - CLOCK_MONOTONIC */
@@ -166,17 +170,24 @@ static struct st_buffer *target(struct st_lines *l, struct thread *t)
     return l->options.split ? &t->text : &l->text;
 }
 
+/* What was last known is what a task that is gone is called. */
+static void comm_refresh(struct st_lines *l, struct thread *t)
+{
+    if (!l->options.comm || !l->options.comm_of) return;
+    uint32_t n = l->options.comm_of(t->tid, t->comm, sizeof t->comm);
+    if (n && n <= sizeof t->comm) t->comm_length = n;
+}
+
 static void task_prefix(struct st_lines *l, struct st_buffer *b, int32_t tid)
 {
-    char name[32];
-    uint32_t n = 0;
     if (l->options.split || !l->options.prefix) return;
     if (l->options.prefix == ST_PREFIX_MANY && l->threads < 2) return;
     st_putf(b, l->options.prefix == ST_PREFIX_MANY ? "[pid %5d" : "%-5d", tid);
-    if (l->options.comm && l->options.comm_of) n = l->options.comm_of(tid, name, sizeof name);
-    if (n && n <= sizeof name) {
+    struct thread *t = l->options.comm ? find(l, tid) : NULL;
+    if (t) comm_refresh(l, t);
+    if (t && t->comm_length) {
         st_putc(b, '<');
-        st_quote_name(&l->options, b, (const uint8_t *)name, n);
+        st_quote_name(&l->options, b, (const uint8_t *)t->comm, t->comm_length);
         st_putc(b, '>');
     }
     st_puts(b, l->options.prefix == ST_PREFIX_MANY ? "] " : " ");
@@ -446,6 +457,7 @@ static void end_line(struct st_lines *l, struct thread *t, const struct st_event
 static void exec_line(struct st_lines *l, const struct st_event *event)
 {
     struct thread *first = thread_of(l, event->pid, event->pid), *caller = find(l, event->sysno);
+    if (first) comm_refresh(l, first);
     if (!first || !caller || first == caller) return;
     if (is_open(l, caller) && caller->in_call && caller->shown) {
         struct st_buffer *b = target(l, caller);

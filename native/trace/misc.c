@@ -350,6 +350,28 @@ static void dh_parameters(struct st_decoder *d)
     st_putc(d->out, '}');
 }
 
+/* struct keyctl_kdf_params */
+static void derivation(struct st_decoder *d, uint64_t address)
+{
+    const uint8_t *at = address ? st_see(d, address, 56) : NULL;
+    uint32_t spare = 0;
+    if (!at) {
+        st_address(d, address);
+        return;
+    }
+    st_puts(d->out, "{hashname=");
+    st_string(d, st_load64(at));
+    st_puts(d->out, ", otherinfo=");
+    st_bytes(d, st_load64(at + 8), st_load32(at + 16));
+    st_putf(d->out, ", otherinfolen=%u", st_load32(at + 16));
+    for (unsigned i = 0; i < 8; i++) spare |= st_load32(at + 20 + i * 4);
+    for (unsigned i = 0; spare && i < 8; i++) {
+        st_puts(d->out, i ? ", " : ", __spare=[");
+        st_put_hex(d->out, st_load32(at + 20 + i * 4));
+    }
+    st_puts(d->out, spare ? "]}" : "}");
+}
+
 /* One argument, or two for a buffer; returns the next. */
 static unsigned key_argument(struct st_decoder *d, char kind, unsigned i)
 {
@@ -389,12 +411,14 @@ static unsigned key_argument(struct st_decoder *d, char kind, unsigned i)
 static void key_result(struct st_decoder *d)
 {
     uint64_t size = (uint64_t)d->result < d->args[3] ? (uint64_t)d->result : d->args[3];
-    const uint8_t *at = d->failed || !d->args[2] || !size ? NULL : st_see(d, d->args[2], size > 256 ? 256 : size);
+    static const uint8_t none[1];
+    if (size > 256) size = 256;
+    const uint8_t *at = d->failed || !d->args[2] ? NULL : size ? st_see(d, d->args[2], size) : none;
     int is_text = ST_ARG32(d, 0) != 11;
     if (!at)
         st_address(d, d->args[2]);
     else if (is_text)
-        st_quoted(d, at, size > 256 ? 256 : size, ST_QUOTE_TEXT);
+        st_quoted(d, at, size, ST_QUOTE_TEXT);
     else
         st_bytes(d, d->args[2], size);
     st_comma(d);
@@ -416,6 +440,8 @@ int st_call_keyctl(struct st_decoder *d)
             st_comma(d);
             if (i == 3)
                 st_put_unsigned(d->out, d->args[i]);
+            else if (i == 4)
+                derivation(d, d->args[4]);
             else
                 st_address(d, d->args[i]);
         }

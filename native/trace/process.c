@@ -785,7 +785,13 @@ int st_call_arch_prctl(struct st_decoder *d)
     st_set(d, ST_SET_ARCH_PRCTL, option);
     if (option == 0x1011) return 0; /* ARCH_GET_CPUID */
     st_comma(d);
-    if (!get) st_put_hex(d->out, d->args[1]);
+    if (option == 0x1023 || option == 0x1025) { /* ARCH_REQ_XCOMP_PERM, ARCH_REQ_XCOMP_GUEST_PERM */
+        const char *name = st_lookup(&st_sets[ST_SET_XFEATURE], d->args[1]);
+        st_put_hex(d->out, d->args[1]);
+        if (d->options->names != ST_NAMES_RAW) st_putf(d->out, " /* %s */", name ? name : "XFEATURE_???");
+    } else if (!get) {
+        st_put_hex(d->out, d->args[1]);
+    }
     return 0;
 }
 
