@@ -125,13 +125,6 @@ static void fcntl_entry(struct st_decoder *d, uint32_t command)
     }
 }
 
-static void take_note(struct st_decoder *d, const struct st_buffer *text)
-{
-    uint64_t n = text->used < sizeof d->note - 1 ? text->used : sizeof d->note - 1;
-    if (n) memcpy(d->note, text->data, n);
-    d->note[n] = 0;
-}
-
 /* 0x8002 (flags O_RDWR|O_LARGEFILE) */
 static void flags_note(struct st_decoder *d, int set, const char *label)
 {
@@ -144,8 +137,7 @@ static void flags_note(struct st_decoder *d, int set, const char *label)
     else
         st_set(d, (unsigned)set, (uint64_t)d->result);
     d->out = out;
-    take_note(d, &text);
-    st_buffer_free(&text);
+    st_note(d, &text);
     d->returns = ST_RETURNS_HEX;
 }
 

@@ -228,11 +228,7 @@ static void left_note(struct st_decoder *d, uint64_t address)
     st_puts(&text, "left ");
     st_timespec_at(d, at);
     d->out = out;
-    if (text.used < sizeof d->note) {
-        memcpy(d->note, text.data, text.used);
-        d->note[text.used] = 0;
-    }
-    st_buffer_free(&text);
+    st_note(d, &text);
 }
 
 int st_call_recvmmsg(struct st_decoder *d)

@@ -29,15 +29,9 @@ int st_call_personality(struct st_decoder *d)
     }
     d->returns = ST_RETURNS_HEX;
     if (d->failed) return 0;
-    struct st_buffer b = {(uint8_t *)d->note, 0, 0};
     struct st_buffer text = {0};
     persona(&text, (uint32_t)d->result);
-    (void)b;
-    if (text.used < sizeof d->note) {
-        memcpy(d->note, text.data, text.used);
-        d->note[text.used] = 0;
-    }
-    st_buffer_free(&text);
+    st_note(d, &text);
     return 0;
 }
 

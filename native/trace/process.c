@@ -84,11 +84,7 @@ int st_call_membarrier(struct st_decoder *d)
         struct st_buffer text = {0};
         st_bit_names(&text, &st_sets[ST_SET_MEMBARRIER_BITS], &bits, "|");
         d->returns = ST_RETURNS_HEX;
-        if (text.used < sizeof d->note) {
-            memcpy(d->note, text.data, text.used);
-            d->note[text.used] = 0;
-        }
-        st_buffer_free(&text);
+        st_note(d, &text);
     }
     return 0;
 }

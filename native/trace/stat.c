@@ -100,7 +100,7 @@ static void statx_rest(struct st_decoder *d, const uint8_t *at)
     st_puts(d->out, ", stx_attributes_mask=");
     st_set(d, ST_SET_STATX_ATTRS, st_load64(at + 56));
     statx_time(d, at + 64, "atime");
-    statx_time(d, at + 80, "btime");
+    if (st_load32(at) & 0x800) statx_time(d, at + 80, "btime");
     statx_time(d, at + 96, "ctime");
     statx_time(d, at + 112, "mtime");
     st_putf(d->out, ", stx_rdev_major=%u, stx_rdev_minor=%u, stx_dev_major=%u, stx_dev_minor=%u", st_load32(at + 128), st_load32(at + 132),

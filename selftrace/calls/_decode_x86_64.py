@@ -2,7 +2,8 @@
 
 # fmt: off
 # sysno: (type words, captures, captures of descriptors' links), a capture being (kind, arg, length, when, size)
-CALLS: dict[int, tuple[str, tuple[tuple[int, int, int, int, int], ...], tuple[tuple[int, int, int, int, int], ...]]] = {
+Capture = tuple[int, int, int, int, int]
+CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     0: ("fd >buf u8", ((4, 1, 0, 2, 1),), ((11, 0, 0, 1, 0),)),  # read
     1: ("fd buf=2 u8", ((3, 1, 2, 1, 1),), ((11, 0, 0, 1, 0),)),  # write
     2: ("path @open_flags creat=1", ((2, 0, 0, 1, 0),), ((11, 255, 0, 2, 0),)),  # open
