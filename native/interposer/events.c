@@ -132,9 +132,10 @@ static const struct st_call_entry *traced(int32_t sysno)
     return ST_PLAN_AT(struct st_call_entry, st_state.plan->calls) + ((uint32_t)sysno < ST_NR_MAX ? (uint32_t)sysno : ST_NR_MAX - 1);
 }
 
-int st_traced(int32_t sysno)
+/* The scopes that want the call's events. */
+uint32_t st_traced(int32_t sysno)
 {
-    return traced(sysno)->traced != 0;
+    return traced(sysno)->traced;
 }
 
 static void captured(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
@@ -182,7 +183,9 @@ void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6]
 void st_trace_after(struct st_record *record)
 {
     struct st_block *block = st_block_at((uint32_t)(record - st_records));
+    st_enter(block);
     put_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags, &record->claimed);
+    st_exit(block);
     record->event = ST_EVENT_WRITTEN;
 }
 

@@ -11,7 +11,7 @@ static int tells_tracer(int32_t sysno)
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
-    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
+    if ((call->sysno == __NR_execve || call->sysno == __NR_execveat) && !st_state.dispatch) {
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
         st_task_ends();
@@ -65,7 +65,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     }
     st_call_begin(block, call, uc);
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
-    block->traced = !block->python && st_traced(call->sysno);
+    block->traced = !block->python && (st_traced(call->sysno) & block->scopes);
     if (!block->traced) {
         judged(block, uc, call);
         return;
@@ -101,9 +101,11 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
+    st_enter(block);
     if (!own_trap(block, uc)) {
         st_records[block->index].event = ST_NO_EVENT;
         trapped(block, uc);
     }
+    st_exit(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }
