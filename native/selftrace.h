@@ -62,7 +62,7 @@ struct st_ring_header {
     uint32_t trace_tsc;   /* times are time-stamp counters, which the reader turns into ns */
     uint32_t trace_block; /* a writer waits for room while there is a reader; 0: it drops */
     uint32_t reader_word; /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
-    uint32_t trace_pad;
+    int32_t trace_only;   /* the one thread that is traced; 0: all are */
     uint64_t reader_mutex[8];
 };
 
@@ -119,6 +119,7 @@ struct st_event {
 #define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
 #define ST_EVENT_CUT 16       /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
+#define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
@@ -185,9 +186,10 @@ struct st_capture {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
-#define ST_PLAN_HOSTS 16  /* programs may be started: the run keeps descriptors for the loader */
-#define ST_PLAN_PYTHON 32 /* rules ask Python handlers */
-#define ST_PLAN_TRACE 64  /* calls, signals and tasks go into the ring as events */
+#define ST_PLAN_HOSTS 16      /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_PYTHON 32     /* rules ask Python handlers */
+#define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
+#define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };

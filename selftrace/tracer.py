@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RING_BYTES = 8 << 20
 _IDLE_MS = 5
+_LOOK_S = 0.05
+"""How often it is looked whether somebody was killed."""
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these; the program shall not inherit that."""
 
@@ -30,10 +32,10 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 class Tracer:
     """A program under trace. Use from one thread: the one that made it is the ring's reader."""
 
-    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, size: int = RING_BYTES) -> None:
+    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, follow: bool = True, size: int = RING_BYTES) -> None:
         """Starts nothing yet. block: a full ring makes the program wait; else events are dropped and counted.
 
-        env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
+        follow: all its processes are waited for, else it alone. env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
         """
         self.prepared, self.job, self.env = prepared, job, env
         self.pid = 0
@@ -41,18 +43,16 @@ class Tracer:
         """The program's wait status, once it has ended."""
         self._ring = Ring(size)
         self._drain = Drain(self._ring, block=block)
-        self._ends = -1
-        self._reaped = False
+        self._ends, self._follow = -1, follow
+        self.start_error = 0
+        """errno of a program that could not be started, once all is over; 0: none."""
+        self.lost = 0
+        """Events that did not fit into the ring or were not whole, once all is over."""
 
     @property
-    def lost(self) -> int:
-        """Events that did not fit into the ring or were not whole."""
-        return self._drain.lost
-
-    @property
-    def start_error(self) -> int:
-        """errno of a program that could not be started; 0: none."""
-        return self._ring.start_error
+    def drain(self) -> Drain:
+        """What reads the ring."""
+        return self._drain
 
     def start(self) -> None:
         """Starts the program. Raises OSError, UnsupportedError."""
@@ -83,15 +83,19 @@ class Tracer:
         """Whole frames, as they come: each batch is valid until the next. None come after the last process has ended."""
         poll = select.poll()
         poll.register(self._ends, select.POLLIN)
+        look = 0.0
         while True:
-            over = bool(poll.poll(0))
+            over = bool(poll.poll(0)) if self._follow else self._reap() != -1
             batch = self._drain.read()
             if batch:
                 yield batch
             elif over:
                 break
             else:
-                yield batch
+                now = time.monotonic()
+                dead = self._drain.dead(self.pid, self._reap()) if now >= look else batch
+                look = now + _LOOK_S if now >= look else look
+                yield dead
                 poll.poll(_IDLE_MS)
         yield from self._last()
 
@@ -104,21 +108,23 @@ class Tracer:
                 yield batch
             else:
                 time.sleep(0.01)
-        self.reap(wait=True)
+        self._reap(wait=True)
+        yield self._drain.dead(self.pid, self._reap())
 
-    def reap(self, *, wait: bool = False) -> bool:
-        """Whether the program itself has ended; `status` is known then."""
-        if not self._reaped and self.pid:
+    def _reap(self, *, wait: bool = False) -> int:
+        """The program's wait status; -1: it has not ended, or somebody else has been told."""
+        if self.status is None:
             try:
                 pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
             except ChildProcessError:
-                pid, status = self.pid, 0
+                return -1
             if pid:
-                self._reaped, self.status = True, status
-        return self._reaped
+                self.status = status
+        return -1 if self.status is None else self.status
 
     def close(self) -> None:
         """Lets go: a program that still runs goes on untraced."""
+        self.lost, self.start_error = self._drain.lost, self._ring.start_error
         self._drain.close()
         self._ring.close()
         if self._ends >= 0:

@@ -140,6 +140,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     if (r < 0) return r;
     st_state.armed = 1;
     if (!first) return 0;
+    if (plan->flags & ST_PLAN_TRACE_ONE) st_state.ring->trace_only = st_state.main_tid;
     st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {

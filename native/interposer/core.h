@@ -383,13 +383,13 @@ void st_own(int32_t on);
 int64_t st_execute(struct st_call *call);
 
 /* events */
-uint32_t st_traced(int32_t sysno);
+int st_traced(const struct st_block *block, int32_t sysno);
 void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site);
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
 void st_trace_after(struct st_record *record);
 void st_trace_finish(struct st_block *block, struct st_record *record);
 void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info);
-void st_trace_task(struct st_block *block, uint16_t kind, int32_t number);
+void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
 extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];
 

@@ -125,23 +125,27 @@ uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
-static const struct st_call_entry *traced(int32_t sysno)
+/* Whether this thread has anything to say at all. */
+static int speaks(const struct st_block *block)
 {
-    static const struct st_call_entry none;
-    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return &none;
+    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return 0;
+    return !st_state.ring->trace_only || st_state.ring->trace_only == block->tid;
+}
+
+static const struct st_call_entry *entry_of(int32_t sysno)
+{
     return ST_PLAN_AT(struct st_call_entry, st_state.plan->calls) + ((uint32_t)sysno < ST_NR_MAX ? (uint32_t)sysno : ST_NR_MAX - 1);
 }
 
-/* The scopes that want the call's events. */
-uint32_t st_traced(int32_t sysno)
+int st_traced(const struct st_block *block, int32_t sysno)
 {
-    return traced(sysno)->traced;
+    return speaks(block) && (entry_of(sysno)->traced & block->scopes) != 0;
 }
 
 static void captured(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
 {
     struct st_event *event = (struct st_event *)block->frame;
-    const struct st_call_entry *entry = traced(event->sysno);
+    const struct st_call_entry *entry = entry_of(event->sysno);
     const struct st_capture *ops = ST_PLAN_AT(struct st_capture, st_state.plan->captures) + entry->captures.first;
     if (!entry->captures.count) return;
     event->size += st_capture_all(ops, entry->captures.count, args, result, when, st_state.plan->string_limit, block->frame + event->size,
@@ -215,17 +219,17 @@ static void add_chunk(struct st_block *block, uint64_t address, uint32_t kind, c
 void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info)
 {
     uint64_t said = 0;
-    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return;
+    if (!speaks(block)) return;
     begin(block, ST_EVENT_SIGNAL, signal, sizeof(struct st_event));
     add_chunk(block, 0, ST_CHUNK_MEMORY, info, sizeof *info);
     finish(block, &said);
 }
 
 /* kind: ST_EVENT_EXEC, ST_EVENT_TASK or ST_EVENT_END; number: as in selftrace.h. */
-void st_trace_task(struct st_block *block, uint16_t kind, int32_t number)
+void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags)
 {
     uint64_t said = 0;
-    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return;
-    begin(block, kind, number, sizeof(struct st_event));
+    if (!speaks(block)) return;
+    begin(block, kind, number, sizeof(struct st_event))->flags = flags;
     finish(block, &said);
 }

@@ -15,7 +15,7 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
         st_task_ends();
-        st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8));
+        st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8), call->sysno == __NR_exit_group ? ST_EVENT_GROUP : 0);
         st_pass(block, uc);
     } else if (st_emulate(block, uc, call)) {
         return;
@@ -65,7 +65,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     }
     st_call_begin(block, call, uc);
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
-    block->traced = !block->python && (st_traced(call->sysno) & block->scopes);
+    block->traced = !block->python && st_traced(block, call->sysno);
     if (!block->traced) {
         judged(block, uc, call);
         return;

@@ -254,8 +254,8 @@ static void trace_exec(const struct stack *stack)
 {
     struct st_block *block = st_block_at(0);
     const uint64_t args[6] = {stack->sp[1], (uint64_t)(stack->sp + 1), 0, 0, 0, 0};
-    if (st_traced(__NR_execve) || st_traced(__NR_execveat)) st_trace_exit(block, __NR_execve, args, 0, 0);
-    st_trace_task(block, ST_EVENT_EXEC, block->tid);
+    if (st_traced(block, __NR_execve) || st_traced(block, __NR_execveat)) st_trace_exit(block, __NR_execve, args, 0, 0);
+    st_trace_task(block, ST_EVENT_EXEC, block->tid, 0);
 }
 
 static _Noreturn void start(struct stack *stack, const struct orders *orders)
@@ -300,7 +300,7 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
     const uint64_t args[6] = {argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, 0, 0};
-    if (st_traced(__NR_execve)) st_trace_entry(block, __NR_execve, args, 0);
+    if (st_traced(block, __NR_execve)) st_trace_entry(block, __NR_execve, args, 0);
     int64_t r = st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (const uint8_t *)argv[1], (uint64_t)(argv + 2),
                                 (uint64_t)(argv + stack->sp[0] + 1), 0, out);
     if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);

@@ -132,5 +132,5 @@ void st_python_entry(struct st_tramp *tramp)
     else if (pass)
         st_execute(call);
     tramp->regs.rax = (uint64_t)call->result;
-    if (!block->python && st_traced(call->sysno)) trace_result(block, tramp);
+    if (!block->python && st_traced(block, call->sysno)) trace_result(block, tramp);
 }

@@ -23,10 +23,22 @@ static int64_t register_ours(int32_t signal, uint64_t flags)
     return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
 }
 
+/* The default action of the others is to be ignored, or to stop the process. */
+#define ST_FATAL                                                                                                                           \
+    (~0ull & ~(ST_UNBLOCKABLE | ST_BIT(ST_SIGCHLD) | ST_BIT(ST_SIGCONT) | ST_BIT(ST_SIGURG) | ST_BIT(ST_SIGWINCH) | ST_BIT(20) |           \
+               ST_BIT(21) | ST_BIT(22) | ST_BIT(ST_SIGSYS)))
+
+/* A signal that is about to end a traced program is seen first. */
+static int seen_first(int32_t signal, const struct st_sigaction *action)
+{
+    return action->handler == ST_SIG_DFL && (ST_BIT(signal) & ST_FATAL) && (st_state.plan->flags & ST_PLAN_TRACE);
+}
+
 /* Tells the kernel what the program's action means for it. SIGSEGV and SIGBUS stay ours: guarded reads need them. */
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action)
 {
     if (signal == ST_SIGSYS) return 0;
+    if (seen_first(signal, action)) return register_ours(signal, ST_SA_ONSTACK);
     if (ST_BIT(signal) & ST_SYNCHRONOUS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
     if (action->handler > ST_SIG_IGN) return register_ours(signal, action->flags);
     struct st_sigaction plain = {action->handler, action->flags | ST_SA_RESTORER, (uint64_t)st_restorer, action->mask};
@@ -61,7 +73,8 @@ void st_signals_arm(void)
     struct st_sigaction *actions = st_state.sighand.actions;
     for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
         if (ST_SYS(__NR_rt_sigaction, signal, 0, &actions[signal], 8) < 0) continue;
-        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS)) st_kernel_action(signal, &actions[signal]);
+        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS) || seen_first(signal, &actions[signal]))
+            st_kernel_action(signal, &actions[signal]);
     }
 }
 
@@ -257,7 +270,8 @@ static void take_default(int32_t signal, const struct st_siginfo *info)
 {
     struct st_sigaction none = {0};
     ST_SYS(__NR_rt_sigaction, signal, &none, 0, 8);
-    if (info->code <= 0 || signal == ST_SIGSYS) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
+    int faults = (ST_BIT(signal) & (ST_SYNCHRONOUS | ST_BIT(ST_SIGILL) | ST_BIT(ST_SIGTRAP) | ST_BIT(ST_SIGFPE))) != 0;
+    if (info->code <= 0 || !faults) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
 }
 
 static int fixed_up(int32_t signal, struct st_frame *frame)
@@ -401,7 +415,7 @@ void st_before_sigreturn(struct st_context *uc)
     struct st_stack kernel;
     if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
     take_back((struct st_block *)kernel.sp, uc);
-    if (st_traced(__NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
+    if (st_traced((struct st_block *)kernel.sp, __NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
 }
 
 /* A SIGSYS that came while the program had it blocked comes again. */

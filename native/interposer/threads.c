@@ -209,7 +209,7 @@ static void vfork_child(struct st_block *block, const struct st_record *record)
     saved->own.lock = 0;
     block->sighand = &saved->own;
     block->tid = block->pid = (int32_t)ST_SYS(__NR_gettid);
-    st_trace_task(block, ST_EVENT_TASK, saved->tid);
+    st_trace_task(block, ST_EVENT_TASK, saved->tid, 0);
 }
 
 /* The parent is back: the child's calls have used the record, its own is put back. Returns 1 if that was the case. */
@@ -253,7 +253,7 @@ static void fork_child(struct st_block *block)
             st_block_free(st_block_at(i));
         }
     memset(st_state.process_counters, 0, sizeof st_state.process_counters);
-    st_trace_task(block, ST_EVENT_TASK, parent);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
 }
 
 /* CLONE_CLEAR_SIGHAND, done here because the kernel's own would take away our SIGSYS handler too. */
@@ -331,7 +331,7 @@ void st_child(struct st_block *block, struct st_context *uc)
     int32_t parent = block->pid;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
     block->pid = (int32_t)ST_SYS(__NR_getpid);
-    st_trace_task(block, ST_EVENT_TASK, parent);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
     if (!(cloning->flags & ST_CLONE_SIGHAND)) {
         struct st_vfork *own = &block->vfork[ST_VFORKS - 1];
         own->own = *block->sighand;

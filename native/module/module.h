@@ -47,6 +47,29 @@ void st_drain_free(struct st_drain *drain);
 uint64_t st_drain_read(struct st_drain *drain, uint8_t *out, uint64_t room);
 /* Frames that did not fit, or were never finished. */
 uint64_t st_drain_lost(const struct st_drain *drain);
+/* ---- tasks that were killed: `dead` makes the frames of their ends. first: the process that we are the parent of, and the
+ * wait status that it had; -1: not known. Returns the bytes written. */
+struct st_tasks;
+struct st_tasks *st_tasks_new(void);
+void st_tasks_free(struct st_tasks *tasks);
+void st_tasks_feed(struct st_tasks *tasks, const uint8_t *frames, uint64_t size);
+uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, uint8_t *out, uint64_t room);
+/* ---- leaving calls out. path_arguments: by number of the call, bit i: argument i is a path. by_fd: only calls on `fds`.
+ * slower_ns: only calls that took as long. */
+struct st_select_options {
+    uint64_t fds[16], slower_ns;
+    uint32_t by_fd, pad;
+    uint8_t path_arguments[512];
+};
+struct st_select;
+struct st_select *st_select_new(const struct st_select_options *options);
+void st_select_free(struct st_select *select);
+/* Only calls on this path, or another that was named. 0: too many. */
+int32_t st_select_path(struct st_select *select, const char *path);
+/* The frames of a buffer of `room` bytes, without those that are left out. Returns the bytes that stay. */
+uint64_t st_select_frames(struct st_select *select, uint8_t *frames, uint64_t size, uint64_t room);
+/* Calls that were let through and have returned. */
+uint64_t st_select_shown(const struct st_select *select);
 /* ---- counting calls. buckets: of durations, by their highest bit and the four below it. */
 struct st_count {
     uint64_t calls, errors, total_ns, shortest_ns, longest_ns;

@@ -81,8 +81,9 @@ def _middle(bucket: int) -> int:
 class Counts:
     """Counts by call."""
 
-    def __init__(self) -> None:
-        self._counts: dict[int, Count] = {}
+    def __init__(self, counts: dict[int, Count] | None = None) -> None:
+        """counts: by number, what has been counted already."""
+        self._counts: dict[int, Count] = counts or {}
 
     def add(self, event: TraceEvent) -> None:
         """Counts a call that returned; other events and calls that did not are passed over, as strace does."""

@@ -54,6 +54,8 @@ class Pairing:
                     yield self._unfinished(tid)
             elif kind == frames.EXIT:
                 entry = opened.pop(tid, None)
+                if flags & frames.CANCELLED:
+                    continue
                 if entry is not None and entry[3] == sysno:
                     flags |= entry[4]
                     yield TraceEvent("call", self.home, entry[1], pid, tid, sysno, flags, entry[0], frame, time_ns)

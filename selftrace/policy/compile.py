@@ -103,6 +103,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             calls={sysno: tuple(gates) for sysno, gates in self.gates.items()},
             rules=tuple(self.native_rules),
             trace=model.tracing is not None,
+            trace_one=model.tracing is not None and not model.tracing.follow,
             traced=dict(model.tracing.calls) if model.tracing is not None else {},
             string_limit=model.tracing.string_limit if model.tracing is not None else 0,
             tasks=self.counted(),

@@ -251,6 +251,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.hosts * lib.ST_PLAN_HOSTS
         | bool(plan.handlers) * lib.ST_PLAN_PYTHON
         | native.trace * lib.ST_PLAN_TRACE
+        | native.trace_one * lib.ST_PLAN_TRACE_ONE
     )
     head.string_limit = native.string_limit
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row

@@ -150,10 +150,12 @@ class Limits:
 
 @record
 class Tracing:
-    """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string."""
+    """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string; follow: also of other
+    threads than the first, and of other processes."""
 
     calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
     string_limit: int = 32
+    follow: bool = True
 
 
 @record

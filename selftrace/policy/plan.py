@@ -268,6 +268,8 @@ class NativeSpec:
     rules: tuple[NativeRule, ...] = ()
     trace: bool = False
     """Signals and tasks are written into the ring as events, and the calls of `traced`."""
+    trace_one: bool = False
+    """Of the first thread alone."""
     traced: dict[int, tuple[Capture, ...]] = fresh(default_factory=dict)
     """sysno → what is captured of it."""
     string_limit: int = 32

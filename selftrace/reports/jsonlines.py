@@ -63,11 +63,15 @@ def to_dict(event: TraceEvent) -> dict[str, Any]:
     return {**found, **event.info}
 
 
+def line(event: TraceEvent) -> str:
+    """The line of an event, with its newline."""
+    return _encode(to_dict(event)) + "\n"
+
+
 def lines(metadata: Metadata, events: Iterable[TraceEvent]) -> Iterator[str]:
     """The lines, each with its newline."""
     yield _encode(header(metadata)) + "\n"
-    for event in events:
-        yield _encode(to_dict(event)) + "\n"
+    yield from map(line, events)
 
 
 def _text(value: str) -> Any:

@@ -50,6 +50,7 @@ class TraceOptions:
     columns: int = 40
     output: str = ""
     append: bool = False
+    follow: bool = True
     separate: bool = False
     summary: str = ""
     """"": none, "only", "both"."""
@@ -165,14 +166,17 @@ def _q(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _f(options: TraceOptions, value: str, of: Table) -> None:
-    """Forks are always followed; the second f asks for a file for each."""
+    """Forks are followed by default; the second f asks for a file for each."""
+    options.follow = True
     if "f" in options.ignored:
         options.separate = True
     options.ignored.append("f")
 
 
 def _follow(options: TraceOptions, value: str, of: Table) -> None:
-    options.ignored.append("f")
+    options.follow = _choice(value or "yes", ("yes", "none", "output-separately"), "way to follow") != "none"
+    if options.follow:
+        options.ignored.append("f")
     options.separate = options.separate or value == "output-separately"
 
 
@@ -302,8 +306,8 @@ FORMS: tuple[Form, ...] = (
     Form("", "inject", "yes", _inject, "SET:error=E|retval=V:signal=S:delay_enter=T:delay_exit=T:when=FIRST[..LAST][+[STEP]]:path=P"),
     Form("", "fault", "yes", _fault, "the same; error=ENOSYS if nothing else is said"),
     Form("", "slower", "yes", _slower, "only calls that took longer, e.g. 10ms"),
-    Form("f", "", "no", _f, "follow forks: always done; -ff writes a file for each process"),
-    Form("", "follow-forks", "may", _follow, "the same"),
+    Form("f", "", "no", _f, "follow forks: done without it too; -ff writes a file for each process"),
+    Form("", "follow-forks", "may", _follow, "the same; =none: the first thread alone, as strace does without -f"),
     Form("", "output-separately", "no", _flag("separate"), "a file for each process: FILE.PID"),
     Form("o", "output", "yes", _set("output", lambda v, _: v), "write to FILE instead of stderr; FILE.strc is a capture for `selftrace report`"),
     Form("A", "output-append-mode", "no", _flag("append"), "append to FILE"),

@@ -1,0 +1,43 @@
+"""From what is to be seen to a policy that refuses nothing: which calls are trapped, what is captured of them, what is injected."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from selftrace.calls import Table, table
+from selftrace.policy.model import Default, PolicyModel, Tracing
+from selftrace.trace.faults import rules_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selftrace.policy.plan import Capture
+    from selftrace.trace.options import TraceOptions
+
+def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
+    """sysno → what the decoders want to see of it. links: the paths of descriptors too, a look into /proc for each."""
+    calls = import_module(f"selftrace.calls._decode_{arch}").CALLS
+    return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
+
+
+def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
+    """The calls that are to be seen; with -P or --fd only those that have a path or descriptor."""
+    calls = frozenset(of.by_number) if options.calls is None else options.calls
+    if options.paths or options.fds is not None:
+        calls = frozenset(n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args))
+    return calls
+
+
+def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
+    """The policy of a trace."""
+    of = table(arch)
+    ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
+    calls = {n: ops.get(n, ()) for n in sorted(shown_calls(options, of))}
+    rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of)]
+    return PolicyModel(
+        name="trace",
+        default=Default(action="allow"),
+        tracing=Tracing(calls=calls, string_limit=options.string_limit, follow=options.follow),
+        rules=tuple(rules),
+    )
