@@ -120,6 +120,7 @@ struct st_event {
 #define ST_EVENT_CUT 16       /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
+#define ST_EVENT_SIGNALLED 128 /* exit: a fault sent a signal */
 #define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
@@ -374,6 +375,7 @@ struct st_blob {
     uint8_t *(*selector)(void);
     int64_t (*join)(uint32_t scopes, uint64_t program);
     int64_t (*quit)(void);
+    void (*scope_begins)(uint32_t scopes);
     int32_t (*scope_ends)(uint32_t scope, int32_t *tids, int32_t most);
     int64_t (*order)(int32_t tid, uint32_t order, uint32_t scopes);
     int32_t (*is_dispatched)(int32_t tid);

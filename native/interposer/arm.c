@@ -39,6 +39,7 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .selector = st_selector,
     .join = st_join,
     .quit = st_quit,
+    .scope_begins = st_scope_begins,
     .scope_ends = st_scope_ends,
     .order = st_order,
     .is_dispatched = st_is_dispatched,

@@ -339,6 +339,7 @@ int64_t st_engage(const struct st_arm *arm, const struct st_door *door);
 uint8_t *st_selector(void);
 int64_t st_join(uint32_t scopes, st_mask program);
 int64_t st_quit(void);
+void st_scope_begins(uint32_t scopes);
 int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most);
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes);
 int32_t st_is_dispatched(int32_t tid);

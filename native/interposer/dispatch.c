@@ -162,6 +162,13 @@ int64_t st_quit(void)
     return blocked;
 }
 
+void st_scope_begins(uint32_t scopes)
+{
+    uint32_t at = 0;
+    for (struct st_block *block; (block = next_block(&at));)
+        if (block->dispatched) __atomic_or_fetch(&block->scopes, scopes, __ATOMIC_ACQ_REL);
+}
+
 /* Nobody is under this scope any more. The threads that are under none now; they are to quit. */
 int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most)
 {

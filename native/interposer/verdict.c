@@ -177,13 +177,16 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     call->rule_row = rule->row;
     switch (rule->action) {
     case ST_ALLOW: return -2;
-    case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
+    case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
     case ST_RETVAL:
         call->event_flags |= ST_EVENT_INJECTED;
         call->result = rule->retval;
         return ST_VERDICT_RESULT;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
-    case ST_SIGNAL: call->signal = (uint32_t)rule->signal; return -1;
+    case ST_SIGNAL:
+        call->event_flags |= ST_EVENT_SIGNALLED;
+        call->signal = (uint32_t)rule->signal;
+        return -1;
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
     case ST_DELAY_ENTER:
         call->event_flags |= ST_EVENT_DELAYED;

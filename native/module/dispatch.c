@@ -206,6 +206,11 @@ void st_dispatch_change(const void *plan)
     set_mask(SIG_SETMASK, mask, NULL);
 }
 
+void st_dispatch_scope_begins(uint32_t scopes)
+{
+    st_blob_mapped()->scope_begins(scopes);
+}
+
 void st_dispatch_forget_counter(uint32_t counter)
 {
     st_blob_mapped()->forget_counter(counter);

@@ -104,6 +104,8 @@ uint64_t st_dispatch_fired(uint32_t scope);
 void st_dispatch_unfire(uint32_t scope);
 /* Whether this thread's calls arrive, from now on. Returns what was the case before. */
 int32_t st_watch(int32_t on);
+/* Puts all threads that are under dispatch under these scopes too. */
+void st_dispatch_scope_begins(uint32_t scopes);
 /* cffi: end */
 
 void st_blob_unmapped(void);

@@ -151,7 +151,7 @@ def _matches(one: Fault, sysno: int, source: Table) -> tuple[Match, ...] | None:
     return tuple(found)
 
 
-def _actions(one: Fault) -> list[Action]:
+def actions_of(one: Fault) -> list[Action]:
     """In the order in which they can all happen: what answers ends the rules."""
     found: list[Action] = []
     if one.delay_enter_us:
@@ -175,7 +175,7 @@ def rules_of(one: Fault, name: str, of: Table | None = None) -> tuple[Rule, ...]
         matches = _matches(one, sysno, source)
         if matches is None:
             continue
-        for action in _actions(one):
+        for action in actions_of(one):
             found.append(
                 Rule(
                     f"{name}:{source.by_number[sysno].name}",
