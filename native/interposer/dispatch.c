@@ -213,7 +213,7 @@ int st_is_order(int32_t signal, const struct st_siginfo *info)
 }
 
 /* From sigreturn on the altstack is ours; the selector is read from the next call on. */
-static void join_here(struct st_context *uc, uint32_t scopes)
+static void join_here(struct st_context *uc, uint32_t scopes, uint64_t out[3])
 {
     struct st_block *block = new_block(scopes);
     if (!block) return;
@@ -221,7 +221,11 @@ static void join_here(struct st_context *uc, uint32_t scopes)
     block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
     block->selector = 1;
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
-    if (dispatch(block, 1) >= 0) return;
+    if (dispatch(block, 1) >= 0) { /* no bystander any more: only the gate's sigreturn passes */
+        __atomic_sub_fetch(st_state.door.visitors, 1, __ATOMIC_ACQ_REL);
+        out[2] = 0;
+        return;
+    }
     block->dispatched = 0;
     uc->stack = block->stack_virtual;
     st_block_free(block);
@@ -259,7 +263,7 @@ uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3]
 {
     const struct order *order = (const struct order *)&frame->info;
     uint32_t what = order->what & 0xffff;
-    if (what == ST_ORDER_JOIN && !block) join_here(&frame->context, order->scopes);
+    if (what == ST_ORDER_JOIN && !block) join_here(&frame->context, order->scopes, out);
     if (what == ST_ORDER_JOIN && block) __atomic_or_fetch(&block->scopes, order->scopes, __ATOMIC_ACQ_REL);
     if (what == ST_ORDER_QUIT && block) return quit_here(block, frame, out);
     return 0;
@@ -285,7 +289,7 @@ struct st_block *st_arrived(struct st_frame *frame, uint64_t out[3])
 
 static int64_t take_sigsys(void)
 {
-    struct st_sigaction ours = {st_state.door.entry, ST_SA_SIGINFO | ST_SA_ONSTACK | ST_SA_RESTORER, st_state.door.restorer,
+    struct st_sigaction ours = {st_state.door.entry, ST_SA_SIGINFO | ST_SA_ONSTACK | ST_SA_RESTORER, (uint64_t)st_sigreturn_trap,
                                 ~0ull & ~ST_SYNCHRONOUS};
     return ST_SYS(__NR_rt_sigaction, ST_SIGSYS, &ours, 0, 8);
 }

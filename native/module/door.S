@@ -15,7 +15,10 @@ st_door_entry:                  /* a signal handler: (signal, siginfo, ucontext)
     je 2f
     jmp *st_door_signal(%rip)
 2:  lock decq st_door_visitors(%rip)
-    jmp st_door_late
+    subq $8, %rsp
+    call st_door_late
+    addq $16, %rsp              /* over the return address, which may be the blob's */
+    jmp st_door_restorer
 
 st_door_restorer:
     movl $__NR_rt_sigreturn, %eax
