@@ -268,6 +268,7 @@ void st_restorer(void);
 void st_sigreturn_trap(void);
 void st_python_tramp(void);
 int64_t st_gate_call(void);
+int64_t st_set_altstack(const struct st_stack *stack, uint8_t *top);
 _Noreturn void st_leave(struct st_context *uc, uint64_t stub, const st_mask *mask);
 
 /* gate */

@@ -337,13 +337,13 @@ static void ignore_again(void)
 }
 
 /* Handlers and altstack as the program set them. flags: of the clone that made the process. */
-static void restore_child(const struct st_block *block, uint64_t flags)
+static void restore_child(struct st_block *block, uint64_t flags)
 {
     if (flags & ST_CLONE_CLEAR_SIGHAND)
         ignore_again();
     else if (!(flags & ST_CLONE_SIGHAND))
         st_release();
-    ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
+    st_set_altstack(&block->stack_virtual, block->frame + sizeof block->frame - 64);
 }
 
 /* A fork's child, before one instruction of the program runs in it: no dispatch, and nothing of ours. In memory that it

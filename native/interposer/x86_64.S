@@ -328,6 +328,19 @@ st_claim_end:
 1:  xorl %eax, %eax
     ret
 
+/* sigaltstack from the altstack itself, which the kernel refuses: (stack, another stack's top). */
+    .globl st_set_altstack
+st_set_altstack:
+    pushq %rbx
+    movq %rsp, %rbx
+    movq %rsi, %rsp
+    xorl %esi, %esi
+    movl $__NR_sigaltstack, %eax
+    call st_gate_call
+    movq %rbx, %rsp
+    popq %rbx
+    ret
+
 /* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */
     .globl st_python_tramp
 st_python_tramp:
