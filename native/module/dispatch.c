@@ -21,6 +21,7 @@ void st_door_back(void);
 void st_door_gone(void);
 
 #define REGION 0x40000000ul
+#define RECORDS (ST_RING_OFFSET + ST_RING_SLOTS * ST_RECORD_SIZE) /* reports lie before the events */
 #define KERNEL_SIGSETSIZE 8
 
 struct kernel_action {
@@ -167,7 +168,7 @@ static void forked(void)
     set_mask(SIG_SETMASK, blocked > 0 ? mask | 1ull << (SIGSYS - 1) : mask, NULL);
 }
 
-int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t ring_bytes)
+int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_bytes)
 {
     static int at_fork;
     struct st_arm arm = {.plan = plan, .stack = st_python_stack, .landlock_fd = -1};
@@ -177,7 +178,7 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t ring_byte
     at_fork = 1;
     int32_t r = st_map_blob(blob_fd);
     if (r) return r;
-    arm.ring = mmap((void *)ST_RING_ADDRESS, ring_bytes, PROT_READ | PROT_WRITE,
+    arm.ring = mmap((void *)ST_RING_ADDRESS, RECORDS + trace_bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (arm.ring == MAP_FAILED) {
         r = -errno;
@@ -187,8 +188,9 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t ring_byte
     }
     arm.ring->magic = ST_RING_MAGIC;
     arm.ring->abi = ST_ABI;
-    arm.ring->trace_offset = ST_RING_OFFSET;
-    arm.ring->trace_size = ring_bytes - ST_RING_OFFSET;
+    arm.ring->slots = ST_RING_SLOTS;
+    arm.ring->trace_offset = RECORDS;
+    arm.ring->trace_size = trace_bytes;
     st_door_signal = st_blob_mapped()->signal_entry;
     st_door_sigsys = st_blob_mapped()->sigsys_entry;
     uint64_t mask = block_all();

@@ -85,8 +85,8 @@ const struct st_count *st_counts_of(const struct st_counts *counts, uint32_t sys
 struct st_drain *st_drain_local(void *ring);
 void st_drain_forget(struct st_drain *drain);
 /* ---- tracing in this process, by Syscall User Dispatch. One engagement at a time; callers hold a lock of their own. */
-/* Maps the blob (its descriptor stays the caller's), the ring, takes the signal handlers. plan stays the caller's. */
-int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t ring_bytes);
+/* Maps the blob (its descriptor stays the caller's), a ring with room for trace_bytes of events (a power of two), takes the signal handlers. plan stays the caller's. */
+int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_bytes);
 /* Gives the handlers back and unmaps everything; no thread is under dispatch any more. -ETIMEDOUT: a thread sits in a signal
  * handler's beginning, the blob stays, unused. */
 int32_t st_dispatch_release(void);

@@ -190,7 +190,7 @@ class Engine:
         size = _LEAST_RING if most <= _LEAST_RING else _MOST_RING
         blob = os.open(self._blob, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            result = self._lib.st_dispatch_engage(blob, table, self._lib.ST_RING_OFFSET + size)
+            result = self._lib.st_dispatch_engage(blob, table, size)
         finally:
             os.close(blob)
         if result == -17:  # EEXIST

@@ -210,7 +210,7 @@ def _table(
     spare = iter([number for number in range(_COUNTERS) if number not in used])
     own = [replace(rule, counter=next(spare)) if rule.when is not None else rule for rule in plan.native.rules]
     native = replace(
-        plan.native, rules=(*faults, *own), scopes=dict(scopes), path_uses={**plan.native.path_uses, **dict(uses)}
+        plan.native, hosts=False, rules=(*faults, *own), scopes=dict(scopes), path_uses={**plan.native.path_uses, **dict(uses)}
     )
     data = encode(replace(plan, native=native))
     if model is _NOTHING:
