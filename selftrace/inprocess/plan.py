@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from selftrace.policy.api import Policy
     from selftrace.policy.plan import Capture, NativeRule, PathUse, Plan
+    from selftrace.policy.terms import Context
     from selftrace.trace.faults import Fault
 
 _PATH, _FD, _ENTRY = 2, 11, 1
@@ -151,8 +152,8 @@ def _traced(shares: Sequence[Share]) -> tuple[dict[int, tuple[Capture, ...]], di
     return captured, scopes
 
 
-def _policy_model(policy: Policy) -> PolicyModel:
-    """Its rules; what only a process of its own can be held to is refused."""
+def context() -> Context:
+    """What a policy's variables stand for in this process."""
     import sys
     import sysconfig
     import tempfile
@@ -160,7 +161,7 @@ def _policy_model(policy: Policy) -> PolicyModel:
     from selftrace.policy.terms import Context
 
     cwd = os.getcwd()
-    context = Context(
+    return Context(
         script_dir=cwd,
         home=os.path.expanduser("~"),
         tmp=tempfile.gettempdir(),
@@ -168,7 +169,11 @@ def _policy_model(policy: Policy) -> PolicyModel:
         python=tuple(dict.fromkeys((sys.prefix, sys.base_prefix))),
         site=tuple(dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))),
     )
-    model = policy.model(context)
+
+
+def _policy_model(policy: Policy) -> PolicyModel:
+    """Its rules; what only a process of its own can be held to is refused."""
+    model = policy.model(context())
     if any(rule.action.name == "python" for rule in model.rules):
         raise UnsupportedError("Python handlers are not asked in the caller's own process", "use selftrace.run")
     return replace(model, require="advisory", rules=tuple(replace(rule, enforce="advisory") for rule in model.rules))
