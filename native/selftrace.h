@@ -43,6 +43,9 @@ enum st_record_kind {
     ST_RECORD_NOTE = 5       /* a sentence of the interposer's own for the report */
 };
 
+/* CLOCK_MONOTONIC; the time-stamp counter, of which the reader makes it; the thread's processor time. */
+enum st_event_time { ST_TIME_CLOCK, ST_TIME_COUNTER, ST_TIME_CPU };
+
 struct st_ring_header {
     uint64_t magic;
     uint32_t abi, slots;
@@ -59,7 +62,7 @@ struct st_ring_header {
     /* Trace events lie behind the records; 0 bytes: nothing is traced. Positions are bytes ever written, multiples of 8. */
     uint64_t trace_offset, trace_size; /* size: a power of two */
     uint64_t trace_reserved, trace_consumed, trace_dropped;
-    uint32_t trace_tsc;   /* times are time-stamp counters, which the reader turns into ns */
+    uint32_t trace_clock; /* st_event_time: what the writers put in */
     uint32_t trace_block; /* a writer waits for room while there is a reader; 0: it drops */
     uint32_t reader_word; /* offset of a robust mutex' futex word: held by the reader, FUTEX_OWNER_DIED once it is gone */
     int32_t trace_only;   /* the one thread that is traced; 0: all are */
@@ -113,15 +116,15 @@ struct st_event {
     uint16_t kind, flags; /* st_event_kind; ST_EVENT_* flags */
     int32_t sysno;
 };
-#define ST_EVENT_INJECTED 1   /* exit: the result is a fault's */
-#define ST_EVENT_DELAYED 2    /* exit: a fault delayed it */
-#define ST_EVENT_RESTART 4    /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
-#define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
-#define ST_EVENT_CUT 16       /* chunks did not fit */
-#define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
-#define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
+#define ST_EVENT_INJECTED 1    /* exit: the result is a fault's */
+#define ST_EVENT_DELAYED 2     /* exit: a fault delayed it */
+#define ST_EVENT_RESTART 4     /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
+#define ST_EVENT_NO_RETURN 8   /* entry: it will have no exit */
+#define ST_EVENT_CUT 16        /* chunks did not fit */
+#define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
+#define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_SIGNALLED 128 /* exit: a fault sent a signal */
-#define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
     struct st_event event;

@@ -32,17 +32,17 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 class Tracer:
     """A program under trace. Use from one thread: the one that made it is the ring's reader."""
 
-    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, follow: bool = True, size: int = RING_BYTES) -> None:
+    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, follow: bool = True, cpu_time: bool = False, size: int = RING_BYTES) -> None:
         """Starts nothing yet. block: a full ring makes the program wait; else events are dropped and counted.
 
-        follow: all its processes are waited for, else it alone. env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
+        cpu_time: events have the time that their thread was on a processor, instead of CLOCK_MONOTONIC. follow: all its processes are waited for, else it alone. env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
         """
         self.prepared, self.job, self.env = prepared, job, env
         self.pid = 0
         self.status: int | None = None
         """The program's wait status, once it has ended."""
         self._ring = Ring(size)
-        self._drain = Drain(self._ring, block=block)
+        self._drain = Drain(self._ring, block=block, cpu_time=cpu_time)
         self._ends, self._follow = -1, follow
         self.start_error = 0
         """errno of a program that could not be started, once all is over; 0: none."""

@@ -15,7 +15,9 @@ IN_WHEEL = (
     "selftrace/_preload.so",
     "selftrace/policies/untrusted-script.toml",
     "selftrace/manual/policy.md",
+    "selftrace/reports/page.html",
     "selftrace/reports/result.schema.json",
+    "selftrace/reports/trace.schema.json",
     "selftrace/tracee/start/encodings/__init__.py",
 )
 IN_SDIST = (

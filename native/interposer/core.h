@@ -203,10 +203,10 @@ struct st_block {
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
     struct st_vfork vfork[ST_VFORKS];
-    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
-    uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
-    uint32_t traced;   /* the call under way gets an event when it returns */
-    uint32_t scopes;   /* whose rules and events this thread is under, one bit each; see dispatch.c */
+    st_mask exec_mask;   /* the program's mask over an exec: all is blocked until the loader is done */
+    uint32_t traceme;    /* PTRACE_TRACEME was called and has yet to be made */
+    uint32_t traced;     /* the call under way gets an event when it returns */
+    uint32_t scopes;     /* whose rules and events this thread is under, one bit each; see dispatch.c */
     uint32_t dispatched; /* user dispatch is on for the thread */
     uint32_t inside;     /* the plan is in use: it must not change */
     uint8_t selector;    /* what the kernel reads on each call: 1, it arrives here */
@@ -253,9 +253,9 @@ struct st_state {
     uint32_t dispatch;        /* user dispatch brings the calls, not seccomp */
     uint32_t changing;        /* the plan is about to be another one: nobody may begin to read it */
     uint32_t pad;
-    struct st_door door;      /* user dispatch: the ways in and out that outlive the blob */
+    struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
     uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
-    uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
+    uint8_t exe[ST_PATH_MAX];  /* the program that the loader started, for /proc/self/exe; empty: none */
 };
 extern struct st_state st_state;
 extern struct st_record st_records[ST_BLOCKS];
@@ -363,6 +363,7 @@ void st_signals_kept(struct st_block *block, uint32_t kept);
 
 /* verdicts */
 void st_pause(uint32_t microseconds);
+void st_raise(uint32_t signal);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
@@ -390,7 +391,8 @@ void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
 void st_trace_after(struct st_record *record);
 void st_trace_finish(struct st_block *block, struct st_record *record);
-void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info);
+void st_trace_interrupted(struct st_block *block, struct st_record *record);
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, uint64_t rip);
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
 extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];

@@ -200,8 +200,7 @@ _Static_assert(sizeof(struct order) == sizeof(struct st_siginfo), "");
 
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes)
 {
-    struct order info = {
-        .signal = ST_SIGSYS, .code = SI_QUEUE, .pid = st_state.pid, .what = ORDER_MAGIC | order, .scopes = scopes};
+    struct order info = {.signal = ST_SIGSYS, .code = SI_QUEUE, .pid = st_state.pid, .what = ORDER_MAGIC | order, .scopes = scopes};
     return ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, tid, ST_SIGSYS, &info);
 }
 

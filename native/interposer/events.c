@@ -9,8 +9,8 @@
 static uint64_t now(const struct st_ring_header *ring)
 {
     int64_t time[2] = {0, 0};
-    if (ring->trace_tsc && !st_state.tsc_off) return __builtin_ia32_rdtsc();
-    ST_SYS(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, time);
+    if (ring->trace_clock == ST_TIME_COUNTER && !st_state.tsc_off) return __builtin_ia32_rdtsc();
+    ST_SYS(__NR_clock_gettime, ring->trace_clock == ST_TIME_CPU ? 3 /* CLOCK_THREAD_CPUTIME_ID */ : 1 /* CLOCK_MONOTONIC */, time);
     return (uint64_t)time[0] * 1000000000ull + (uint64_t)time[1];
 }
 
@@ -164,7 +164,7 @@ void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6
     memcpy(entry->args, args, sizeof entry->args);
     entry->site = site;
     if (ends(sysno)) entry->event.flags |= ST_EVENT_NO_RETURN;
-    captured(block, args, 0, ST_CAPTURE_ENTRY);
+    captured(block, args, sysno == __NR_rt_sigreturn ? (int64_t)args[0] : 0, ST_CAPTURE_ENTRY); /* its frame */
     finish(block, &said);
 }
 
@@ -173,7 +173,8 @@ static void put_exit(struct st_block *block, int32_t sysno, const uint64_t args[
     struct st_exit *leaving = (struct st_exit *)begin(block, ST_EVENT_EXIT, sysno, sizeof *leaving);
     leaving->result = result;
     leaving->event.flags = (uint16_t)flags;
-    if (!(flags & (ST_EVENT_RESTART | ST_EVENT_CANCELLED))) captured(block, args, result, ST_CAPTURE_EXIT);
+    if (result != -512 || !(flags & (ST_EVENT_RESTART | ST_EVENT_CANCELLED)))
+        captured(block, args, flags & ST_EVENT_RESTART ? -ST_EINTR : result, ST_CAPTURE_EXIT);
     finish(block, said);
 }
 
@@ -181,6 +182,45 @@ void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6]
 {
     uint64_t said = 0;
     put_exit(block, sysno, args, result, flags, &said);
+}
+
+/* What the kernel had for a call that a signal interrupted, before it made EINTR of it for the handler's sake: whoever traces
+ * wants to see whether it would have been restarted. Those not listed here are always EINTR. */
+static int64_t interrupted(const struct st_record *record)
+{
+    switch (record->sysno) {
+    case __NR_epoll_wait:
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2:
+    case __NR_semop:
+    case __NR_semtimedop:
+    case __NR_rt_sigtimedwait:
+    case __NR_io_getevents:
+    case __NR_io_pgetevents:
+    case __NR_close: return -ST_EINTR;
+    case __NR_pause:
+    case __NR_rt_sigsuspend:
+    case __NR_select:
+    case __NR_pselect6:
+    case __NR_ppoll:
+    case __NR_msgsnd:
+    case __NR_msgrcv: return -514; /* ERESTARTNOHAND */
+    case __NR_poll:
+    case __NR_nanosleep: return -516; /* ERESTART_RESTARTBLOCK */
+    case __NR_clock_nanosleep: return record->args[1] & 1 /* TIMER_ABSTIME */ ? -514 : -516;
+    case __NR_futex: return record->args[3] ? -516 : -512;
+    default: return -512; /* ERESTARTSYS */
+    }
+}
+
+void st_trace_interrupted(struct st_block *block, struct st_record *record)
+{
+    int64_t result = interrupted(record);
+    if (record->event == ST_EVENT_DUE && result != -ST_EINTR) {
+        record->event = ST_NO_EVENT;
+        st_trace_exit(block, record->sysno, record->args, result, ST_EVENT_RESTART);
+    }
+    st_trace_finish(block, record);
 }
 
 /* After a traced call, as the program, with its signals open; see st_trace_return. */
@@ -216,12 +256,13 @@ static void add_chunk(struct st_block *block, uint64_t address, uint32_t kind, c
     event->size += (uint32_t)sizeof *chunk + ((size + 7) & ~7u);
 }
 
-void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info)
+/* rip: where the program was. */
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, uint64_t rip)
 {
     uint64_t said = 0;
     if (!speaks(block)) return;
     begin(block, ST_EVENT_SIGNAL, signal, sizeof(struct st_event));
-    add_chunk(block, 0, ST_CHUNK_MEMORY, info, sizeof *info);
+    add_chunk(block, rip, ST_CHUNK_MEMORY, info, sizeof *info);
     finish(block, &said);
 }
 

@@ -36,7 +36,7 @@ static void answered(struct st_context *uc, const struct st_call *call)
 {
     uc->regs.rax = (uint64_t)call->result;
     if (call->delay_exit_us) st_pause(call->delay_exit_us);
-    if (call->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), call->signal);
+    if (call->signal) st_raise(call->signal);
 }
 
 static void judged(struct st_block *block, struct st_context *uc, struct st_call *call)

@@ -305,6 +305,7 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
                                 (uint64_t)(argv + stack->sp[0] + 1), 0, out);
     if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
     if (r >= 0) r = ST_SYS(__NR_execveat, out[0], out[1], out[2], out[3], out[4], 0);
+    if (st_traced(block, __NR_execve)) st_trace_exit(block, __NR_execve, args, r, 0);
     st_state.ring->start_error = (int32_t)-r;
     for (;;) ST_SYS(__NR_exit_group, r == -ST_ENOENT ? 127 : 126);
 }

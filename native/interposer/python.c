@@ -79,7 +79,7 @@ int64_t st_execute(struct st_call *call)
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS; /* would take the handler with it */
     call->result = ST_SYS(call->sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (call->delay_exit_us) st_pause(call->delay_exit_us);
-    if (call->signal) ST_SYS(__NR_tgkill, st_state.pid, ST_SYS(__NR_gettid), call->signal);
+    if (call->signal) st_raise(call->signal);
     return call->result;
 }
 

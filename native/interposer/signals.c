@@ -210,6 +210,8 @@ void st_show_site(struct st_block *block, struct st_context *uc)
             regs->rip = record->site;
             if (record->post)
                 post_here(block, uc);
+            else if (regs->rax == (uint64_t)-ST_EINTR)
+                st_trace_interrupted(block, &st_records[index]);
             else
                 st_trace_finish(block, &st_records[index]);
         }
@@ -346,7 +348,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
     struct st_sigaction action = take_action(block->sighand, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
-        st_trace_signal(block, signal, &frame->info);
+        st_trace_signal(block, signal, &frame->info, uc->regs.rip);
         take_default(signal, &frame->info);
         return 0;
     }
@@ -362,7 +364,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
     if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
     uc->stack = block->stack_virtual;
     if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
-    st_trace_signal(block, signal, &frame->info);
+    st_trace_signal(block, signal, &frame->info, uc->regs.rip);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;

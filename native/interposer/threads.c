@@ -321,7 +321,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     if (record->delay_exit_us) st_pause(record->delay_exit_us);
     if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
     record->event = ST_NO_EVENT;
-    if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);
+    if (record->signal) st_raise(record->signal);
 }
 
 /* A clone child's first trap, on its own block. Its parent may still be reading the record: nothing in it is changed. */

@@ -164,6 +164,13 @@ static int may_ask_python(const struct st_block *block, const struct st_call *ca
     return !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
 }
 
+/* A rule's signal, to this thread, as if from the kernel. */
+void st_raise(uint32_t signal)
+{
+    struct st_siginfo info = {.signal = (int32_t)signal, .code = 0x80 /* SI_KERNEL */};
+    ST_SYS(__NR_rt_tgsigqueueinfo, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), signal, &info);
+}
+
 void st_pause(uint32_t microseconds)
 {
     int64_t wait[2] = {microseconds / 1000000, (int64_t)(microseconds % 1000000) * 1000};
@@ -177,7 +184,9 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     call->rule_row = rule->row;
     switch (rule->action) {
     case ST_ALLOW: return -2;
-    case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
+    case ST_ERROR:
+        call->event_flags |= ST_EVENT_INJECTED;
+        return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
     case ST_RETVAL:
         call->event_flags |= ST_EVENT_INJECTED;
         call->result = rule->retval;

@@ -1,6 +1,5 @@
 /* The reader's end of the event ring. What is in there was written by programs that nobody trusts, and by threads that may
  * have died in the middle of it: every frame is copied, then looked at. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -125,7 +124,7 @@ static uint64_t stamp_at(const struct st_drain *drain, uint64_t position)
 
 static uint64_t ns_of(const struct st_drain *drain, uint64_t counter)
 {
-    if (!drain->ring->trace_tsc) return counter;
+    if (drain->ring->trace_clock != ST_TIME_COUNTER) return counter;
     double slope = (double)(drain->to.ns - drain->from.ns) / (double)(drain->to.counter - drain->from.counter);
     return drain->from.ns + (uint64_t)(int64_t)((double)(int64_t)(counter - drain->from.counter) * slope);
 }

@@ -1,8 +1,8 @@
 /* Which tasks are alive, by their events: one that was killed says nothing itself. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,8 +84,11 @@ static struct st_event end_of(const struct task *task)
 uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, uint8_t *out, uint64_t room)
 {
     uint64_t used = 0;
+    int said;
     for (uint32_t i = 0; i < tasks->highest && room - used >= sizeof(struct st_event); i++) {
         struct task *task = &tasks->tasks[i];
+        int ours = task->tid > 0 && task->pid == task->tid && task->pid != first; /* by CLONE_PARENT: nobody else may reap it */
+        if (ours && waitpid(task->pid, &said, WNOHANG) == task->pid) task->status = said;
         if (task->tid <= 0 || syscall(SYS_tgkill, task->pid, task->tid, 0) == 0 || errno != ESRCH) continue;
         if (task->pid == first && task->status < 0) task->status = status;
         *(struct st_event *)(out + used) = end_of(task);

@@ -29,8 +29,11 @@ _WITHOUT_EFFECT = {"f"}
 
 
 def _job(options: TraceOptions) -> Job:
-    from selftrace.job import make_program
+    from selftrace.job import Job, make_program
 
+    name = options.command[0]
+    if "/" in name and os.path.lexists(name):  # whether it can be executed is for the kernel to say, and to be seen
+        return Job("program", name, tuple(options.command))
     try:
         return make_program(options.command)
     except OSError as error:
@@ -78,7 +81,7 @@ def _metadata(options: TraceOptions) -> Metadata:
 def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
     """presented: a capture that is made something else of at the end; empty: none."""
     from selftrace.trace import sinks
-    from selftrace.trace.model import shown_calls
+    from selftrace.trace.model import shown_calls, unknown_calls
 
     if presented:
         return [sinks.CaptureSink(presented, _metadata(options))]
@@ -92,10 +95,16 @@ def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
         options.summary = "only"
     found: list[Sink] = []
     if options.summary != "only":
-        found.append(sinks.TextSink(options, shown_calls(options, table())))
+        found.append(sinks.TextSink(options, shown_calls(options, table()) | unknown_calls(table())))
     if options.summary:
         found.append(sinks.SummarySink(options))
     return found
+
+
+def _counts_cpu_time(options: TraceOptions) -> bool:
+    """-c counts the time that the processor spent in calls; times that are shown are those of a clock."""
+    shown = options.absolute != "none" or options.relative_precision is not None or options.times_precision is not None
+    return bool(options.summary) and not options.summary_wall and not shown
 
 
 def _tracer(options: TraceOptions) -> Tracer:
@@ -107,7 +116,7 @@ def _tracer(options: TraceOptions) -> Tracer:
     job = _job(options)
     features = probe()
     prepared, _ = compiled(make_model(options, features.arch), features)
-    return Tracer(prepared, job, _environment(options), block=options.on_full == "block", follow=options.follow)
+    return Tracer(prepared, job, _environment(options), block=options.on_full == "block", follow=options.follow, cpu_time=_counts_cpu_time(options))
 
 
 class _Stop(Exception):
@@ -122,10 +131,21 @@ def _stop(number: int, frame: object) -> None:
     raise _Stop(number)
 
 
-def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None) -> None:
+def _feed(sink: Sink, batch: memoryview, failed: set[int]) -> None:
+    """An output that can no longer be written is given up, and said so; the program goes on."""
+    if id(sink) in failed:
+        return
+    try:
+        sink.feed(batch)
+    except OSError as error:
+        failed.add(id(sink))
+        print(f"selftrace: the output cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: set[int]) -> None:
     for batch in tracer.batches():
         for sink in sinks:
-            sink.feed(batch)
+            _feed(sink, batch, failed)
         if limit is not None and tracer.drain.shown >= limit:
             return
 
@@ -141,24 +161,36 @@ def _leave_out(tracer: Tracer, options: TraceOptions) -> None:
     tracer.drain.leave_out(paths=paths, fds=options.fds, slower_ns=options.slower_ns, arguments=arguments)
 
 
+def _let_go(options: TraceOptions) -> None:
+    """The program's input and output end when it closes them: ours are not to keep them open."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    if options.json != "-" and not (options.format == "json" and not options.output):
+        os.dup2(null, 1)
+    os.close(null)
+
+
 def _trace(options: TraceOptions, presented: str) -> int:
     """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM and SIGHUP are ours, and it goes on without us."""
     sinks = _sinks(options, presented)
     tracer = _tracer(options)
     detached, number = False, 0
+    failed: set[int] = set()
     try:
         for item in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(item, _stop)
         _leave_out(tracer, options)
         tracer.start()
+        _let_go(options)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGQUIT, signal.SIG_IGN)
         try:
-            _follow(tracer, sinks, options.syscall_limit)
+            _follow(tracer, sinks, options.syscall_limit, failed)
         except _Stop as stop:
             detached, number = True, stop.number
         for sink in sinks:
-            sink.close(detached=detached)
+            if id(sink) not in failed:
+                sink.close(detached=detached)
     finally:
         tracer.close()
     if tracer.lost:
@@ -192,6 +224,15 @@ def execute(words: Sequence[str]) -> int:
     """Runs the command."""
     if os.path.basename(sys.argv[0]) == "strace":
         words = ["--follow-forks=none", *words]
+        try:
+            return _execute(words)
+        except CommandError as error:  # who calls us by its name expects to hear it
+            print(f"{sys.argv[0]}: {error}", file=sys.stderr)
+            return 1
+    return _execute(words)
+
+
+def _execute(words: Sequence[str]) -> int:
     options = parse(words)
     if options.help:
         print(usage())

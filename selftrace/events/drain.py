@@ -17,7 +17,7 @@ _ROOM = 1 << 20
 _CLOCK = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
-def _counter_is_clock() -> bool:
+def counter_is_clock() -> bool:
     """Whether the kernel itself takes the time from the time-stamp counter: then it is the same on all processors."""
     try:
         with open(_CLOCK) as file:
@@ -29,13 +29,13 @@ def _counter_is_clock() -> bool:
 class Drain:
     """Reads frames out of a ring. The thread that makes it is its reader: when it ends, writers no longer wait."""
 
-    def __init__(self, ring: Ring, *, block: bool) -> None:
-        """block: writers wait for room. Raises OSError."""
+    def __init__(self, ring: Ring, *, block: bool, cpu_time: bool = False) -> None:
+        """block: writers wait for room. cpu_time: times are of each thread's processor time. Raises OSError."""
         from selftrace._native import ffi, lib
 
         self._ffi, self._lib = ffi, lib
         self._header = ring.header
-        self._header.trace_tsc = _counter_is_clock()
+        self._header.trace_clock = lib.ST_TIME_CPU if cpu_time else lib.ST_TIME_COUNTER if counter_is_clock() else lib.ST_TIME_CLOCK
         self._header.trace_block = block
         self._out = ffi.new("uint64_t[]", _ROOM // 8)
         self._bytes = ffi.cast("uint8_t *", self._out)
@@ -54,7 +54,9 @@ class Drain:
             size = self._lib.st_select_frames(self._select, self._bytes, size, _ROOM)
         return self._view[:size]
 
-    def leave_out(self, *, paths: Sequence[str], fds: frozenset[int] | None, slower_ns: int, arguments: Mapping[int, int]) -> None:
+    def leave_out(
+        self, *, paths: Sequence[str], fds: frozenset[int] | None, slower_ns: int, arguments: Mapping[int, int]
+    ) -> None:
         """From now on only calls on these paths or descriptors, or that take as long. arguments: sysno → bits of those that
         are paths. Raises ValueError for too many paths."""
         options = self._ffi.new("struct st_select_options *")

@@ -144,7 +144,9 @@ class TraceEvent:
         where = self._home.values.path_args(self.sysno)
         values = tuple(self.args.values()) if where else ()
         found = [values[at] for at in where if at < len(values) and isinstance(values[at], str)]
-        return (*found, *map(text, self._chunks()[1].values()))
+        if not self._chunks()[1]:
+            return tuple(found)
+        return (*found, *[name for number, name in self.descriptors.items() if number >= 0])
 
     @property
     def descriptors(self) -> dict[int, str]:
@@ -166,8 +168,8 @@ class TraceEvent:
     @property
     def stack(self) -> tuple[Frame, ...]:
         """The Python stack at the call, innermost first, where it was captured."""
-        lines = self._chunks()[2].decode("utf-8", "replace").splitlines()
-        return tuple([_frame(line) for line in lines])
+        raw = self._chunks()[2]
+        return tuple([_frame(line) for line in raw.decode("utf-8", "replace").splitlines()]) if raw else ()
 
     @property
     def info(self) -> dict[str, Any]:

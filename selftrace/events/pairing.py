@@ -75,8 +75,11 @@ class Pairing:
             return
         if kind == frames.EXEC:
             yield from self._exec(time_ns, pid, sysno)
-        elif kind == frames.END and tid in self._open:
-            yield self._unfinished(tid)
+        elif kind == frames.END:
+            over = [other for other, entry in self._open.items() if entry[2] == pid] if flags & frames.GROUP else [tid]
+            for other in over:
+                if other in self._open:
+                    yield self._unfinished(other)
         elif kind == frames.LOST:
             self.lost += max(sysno, 0)
         yield TraceEvent(_KINDS[kind], self.home, time_ns, pid, tid, sysno, flags, frame)

@@ -12,6 +12,7 @@ from selftrace.calls.format import shown
 from selftrace.calls.names import signal_name
 from selftrace.calls.table import Arg, Call, Table
 from selftrace.events import structures
+from selftrace.events.typewords import Name, TypeWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
     Memory = dict[int, bytes]
     Value = Callable[[int, Memory], Any]
 
-_SIGNED = frozenset({"fd", "dirfd", "pid", "offset", "int"})
-
-
-class Name(str):
-    """A named value, such as SEEK_SET: it is written without quotes."""
-
-    __slots__ = ()
+_FUTEX = ((0x80, "FUTEX_PRIVATE_FLAG"), (0x100, "FUTEX_CLOCK_REALTIME"))
+_SIGNED = frozenset({"pid", "offset", "int"})
 
 
 def text(data: bytes) -> str:
@@ -63,7 +59,10 @@ def _strings(value: int, memory: Memory) -> Any:
     data = memory.get(value)
     if data is None:
         return value or None
-    return [_string(at, memory) for (at,) in iter_unpack("<Q", data[: len(data) & ~7]) if at]
+    found = [at for (at,) in iter_unpack("<Q", data[: len(data) & ~7]) if at]
+    if found and found[0] not in memory:
+        return value  # such as execve's environment: only its addresses are captured
+    return [_string(at, memory) for at in found]
 
 
 def _iovec(value: int, memory: Memory) -> Any:
@@ -83,12 +82,17 @@ def _integers(value: int, memory: Memory) -> Any:
     return found[0] if len(found) == 1 else found
 
 
+def _cut(item: Any, limit: int) -> Any:
+    return text(encoded(item)[:limit]) if type(item) is str and len(item) >= limit else item
+
+
 class Values:
     """Makes values of arguments. string_limit: bytes of a buffer that were captured at most."""
 
     def __init__(self, arch: str, string_limit: int = 32) -> None:
         """Raises ModuleNotFoundError for an architecture without tables."""
         self.table: Table = table_of(arch)
+        self._words = TypeWords(arch)
         self._limit = string_limit
         self._plans: dict[int, tuple[tuple[str, Value], ...]] = {}
         self._paths: dict[int, tuple[int, ...]] = {}
@@ -106,7 +110,9 @@ class Values:
             return {f"a{index}": value for index, value in enumerate(args)}
         plan = self._plans.get(sysno)
         if plan is None:
-            plan = self._plans[sysno] = tuple((arg.name, self._value(call, arg)) for arg in call.args)
+            plan = self._plans[sysno] = tuple(
+                (arg.name, self._words.value(sysno, at, arg.width) or self._value(call, arg)) for at, arg in enumerate(call.args)
+            )
         count = shown(call, args)
         return {name: value(number, memory) for (name, value), number in zip(plan[:count], args, strict=False)}
 
@@ -120,8 +126,10 @@ class Values:
         return found
 
     def _value(self, call: Call, arg: Arg) -> Value:
-        if arg.role in ("path", "text"):
+        if arg.role == "path":
             return _string
+        if arg.role == "text" or (arg.role == "pointer" and arg.ctype == "const char *"):
+            return self._limited(_string)
         if arg.role == "mode":
             return _number(arg, signed=False)
         if arg.role == "signal":
@@ -134,6 +142,8 @@ class Values:
             return self._flags(arg)
         if arg.role == "pointer":
             return self._pointed_at(call, arg)
+        if arg.role in ("fd", "dirfd"):
+            return lambda value, _memory: ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
         return _number(arg, signed=arg.role in _SIGNED and (arg.signed or arg.role != "int"))
 
     def _flags(self, arg: Arg) -> Value:
@@ -142,12 +152,28 @@ class Values:
 
         @lru_cache(maxsize=256)
         def named(value: int) -> Any:
+            if flagset == "futex_op":
+                return (flag_names(flagset, value & 0x7F, table), *[word for bit, word in _FUTEX if value & bit])
+            if flagset == "clone_flags" and value & 0xFF:
+                rest = flag_names(flagset, value & ~0xFF, table).split("|") if value & ~0xFF else ()
+                return (*rest, signal_name(value & 0xFF))
             names = flag_names(flagset, value, table)
             if enum:
                 return value if names.startswith("0x") else Name(names)
             return () if names == "0" else tuple(names.split("|"))
 
         return lambda value, _memory: named(value & mask)
+
+    def _limited(self, made: Value) -> Value:
+        """One byte more than the limit is captured, to tell what was cut: it is not shown."""
+
+        def value_of(value: int, memory: Memory) -> Any:
+            found = made(value, memory)
+            if type(found) is str:
+                return _cut(found, self._limit)
+            return [_cut(item, self._limit) for item in found] if type(found) is list else found
+
+        return value_of
 
     def _sockaddr(self, value: int, memory: Memory) -> Any:
         data = memory.get(value)
@@ -177,9 +203,7 @@ class Values:
         if bare in ("structiovec*", "structuser_msghdr*"):
             return _iovec if bare == "structiovec*" else self._message
         if arg.ctype == "const char *const *":
-            return _strings
-        if arg.ctype == "const char *":
-            return _string
+            return self._limited(_strings)
         if bare == "int*":
             return _integers
         layout = structures.layout_of(arg.ctype, arg.name)

@@ -13,6 +13,7 @@ from importlib.util import module_from_spec
 
 from selftrace.backends.base import native_directory
 from selftrace.errors import SelftraceError, UnsupportedError
+from selftrace.events.drain import counter_is_clock
 from selftrace.inprocess.plan import make_table
 from selftrace.kernel.features import kernel_version, require_platform
 
@@ -196,8 +197,9 @@ class Engine:
         if result == -17:  # EEXIST
             raise UnsupportedError("selftrace is at work in this process already", "trace it from where it was started")
         self._checked(result, "mapping the interposer")
+        self._table = table
         header = self._ffi.cast("struct st_ring_header *", self._lib.ST_RING_ADDRESS)
-        header.trace_tsc = counter_is_clock()
+        header.trace_clock = self._lib.ST_TIME_COUNTER if counter_is_clock() else self._lib.ST_TIME_CLOCK
         self._drain = self._lib.st_drain_local(header)
         self._dropped = 0
         if self._out is None:
@@ -251,13 +253,6 @@ class Engine:
 
 def _blocks_sigsys(tid: int) -> bool:
     return bool(int(_status(tid).get("SigBlk", "0"), 16) >> 30 & 1)
-
-
-def counter_is_clock() -> bool:
-    """Whether the time-stamp counter may be used; see events/drain.py."""
-    from selftrace.events import drain
-
-    return drain._counter_is_clock()
 
 
 _engine: Engine | None = None

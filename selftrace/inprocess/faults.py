@@ -70,7 +70,7 @@ def _when_text(one: Fault) -> str:
     return f"when={text}"
 
 
-class inject(Wrapping):  # noqa: N801: used as a word
+class inject(Wrapping):  # noqa: N801
     """Makes calls fail, or be late, or bring a signal, while the `with` block or the decorated function runs.
 
         with selftrace.inject("openat", error="ENOSPC", when="5+", path="/data/**") as fault:

@@ -7,7 +7,7 @@ import threading
 from functools import lru_cache
 
 from selftrace.calls import table
-from selftrace.errors import PolicyError, UnsupportedError
+from selftrace.errors import UnsupportedError
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.encode import encode
 from selftrace.policy.model import Default, PolicyModel, Tracing

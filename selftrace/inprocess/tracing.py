@@ -107,7 +107,7 @@ def calls_of(filter: str | Policy | None) -> frozenset[int]:
     return call_set(filter, table())
 
 
-class tracing(Wrapping):  # noqa: N801: used as a word
+class tracing(Wrapping):  # noqa: N801
     """Traces the program's own calls while the `with` block, or the decorated function, runs.
 
         with selftrace.tracing("openat,%network") as trace:
@@ -142,14 +142,23 @@ class tracing(Wrapping):  # noqa: N801: used as a word
         self._calls = calls_of(filter)
         self._policy = filter if isinstance(filter, Policy) else None
         self._threads: Literal["all", "current"] = threads
-        self._options = {"limit_bytes": limit_bytes, "string_limit": string_limit, "links": links}
+        self._limit_bytes, self._string_limit, self._links = limit_bytes, string_limit, links
         self._active: list[Share] = []
+
+    def _share(self) -> Share:
+        return Share(
+            self._calls,
+            policy=self._policy,
+            links=self._links,
+            string_limit=self._string_limit,
+            limit_bytes=self._limit_bytes,
+        )
 
     def __enter__(self) -> LiveTrace:
         watch = self._engine.watch
         before = watch(False)
         try:
-            share = Share(self._calls, policy=self._policy, **self._options)
+            share = self._share()
             trace = LiveTrace(share)
             self._engine.begin(share, self._threads)
             self._active.append(share)

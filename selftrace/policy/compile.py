@@ -65,7 +65,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             seen_by_all = tuple(sorted(set(model.tracing.calls) - {self.number(name) for name in integrity.NEVER_SEEN}))
             rules.insert(0, FilterRule(seen_by_all, (), Decision("trap", 0, 0)))
         unknown = Decision("deny", unknown_errno, row)
-        known = frozenset(self.table.by_number)
+        known = frozenset(self.table.by_number) | frozenset(model.tracing.calls if model.tracing is not None else ())
         if model.mode == "audit":
             never = {self.number(n) for n in integrity.NEVER_DENIED if n in self.table.by_name}
             everything = tuple(sorted(known - never))

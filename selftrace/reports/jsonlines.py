@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from selftrace.events.values import Name, encoded
+from selftrace.events.typewords import Name
+from selftrace.events.values import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _bytes(value: bytes) -> Any:
 def plain(value: Any) -> Any:
     """A value of TraceEvent.args as JSON has it."""
     kind = type(value)
-    if kind is int or value is None:
+    if kind is int or value is None or kind is bool:
         return value
     if kind is str or kind is Name:
         return _text(value)

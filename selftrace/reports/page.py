@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 from selftrace.calls import expand_group, quote
+from selftrace.calls import table as table_of
 from selftrace.calls.table import Table
 from selftrace.errors import TraceFileError
 from selftrace.events.counts import Count, Counts
-from selftrace.events.values import Name, encoded
+from selftrace.events.typewords import Name
+from selftrace.events.values import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from selftrace.events.capture import Metadata
     from selftrace.events.event import TraceEvent
 
-GROUPS = ("file", "network", "process", "memory", "signal", "desc", "other")
+GROUPS = ("process", "network", "memory", "signal", "file", "desc", "other")
 """Colours, the first that a call belongs to; strace's classes."""
 
 
@@ -39,8 +41,31 @@ def argument_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(argument_text, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}={argument_text(item)}' for name, item in value.items())}}}"
+        return f"{{{', '.join(f'{name}={_field(name, item)}' for name, item in value.items())}}}"
     return hex(value) if value > 0xFFFFF else str(value)
+
+
+def _field(name: str, value: Any) -> str:
+    return f"0{value:o}" if name == "st_mode" and type(value) is int else argument_text(value)
+
+
+def _roles(table: Table) -> dict[tuple[int, str], str]:
+    """(number of a call, argument) → its role, where that decides how a number is written."""
+    calls = table.by_name.values()
+    return {(call.sysno, arg.name): arg.role for call in calls for arg in call.args if arg.role in ("dirfd", "mode")}
+
+
+def _arguments(event: TraceEvent, roles: dict[tuple[int, str], str]) -> str:
+    parts = []
+    for name, value in event.args.items():
+        role = roles.get((event.sysno, name)) if type(value) is int else None
+        if role is None:
+            parts.append(argument_text(value))
+        elif role == "mode":
+            parts.append(f"0{value:o}" if value else "0")
+        else:
+            parts.append("AT_FDCWD" if value == -100 else str(value))
+    return ", ".join(parts)
 
 
 class _Interned(dict):  # type: ignore[type-arg]
@@ -56,6 +81,8 @@ class Page:
 
     def __init__(self, metadata: Metadata, limit: int) -> None:
         self._metadata, self._limit = metadata, limit
+        self._table = table_of(metadata.arch)
+        self._roles = _roles(self._table)
         self._counts = Counts()
         self._rows: list[tuple[Any, ...]] = []
         self._names, self._errors, self._paths, self._threads = _Interned(), _Interned(), _Interned(), _Interned()
@@ -78,8 +105,9 @@ class Page:
 
     def _row(self, event: TraceEvent) -> tuple[Any, ...]:
         call = event.kind == "call"
-        values = event.args if call else event.info
-        text = ", ".join(map(argument_text, values.values()) if call else [f"{k}={v}" for k, v in values.items()])
+        values = {} if call else event.info
+        shown = [f"{name}={value}" for name, value in values.items() if value is not None]
+        text = _arguments(event, self._roles) if call else ", ".join(shown)
         return (
             event.time_ns,
             event.duration_ns,
@@ -96,9 +124,12 @@ class Page:
     def data(self) -> dict[str, Any]:
         """What the page's script works on: columns of equal length, names and paths as numbers."""
         first = self._first_ns or 0
+        order = sorted(self._threads)
+        place = {self._threads[who]: at for at, who in enumerate(order)}
         rows = sorted(self._rows, key=lambda row: row[0])
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(10)]
         columns[0] = [at - first for at in columns[0]]
+        columns[3] = [place[number] for number in columns[3]]
         heads = ("time", "duration", "name", "thread", "result", "error", "path", "args", "marks", "kind")
         return {
             **dict(zip(heads, columns, strict=True)),
@@ -106,7 +137,7 @@ class Page:
             "names": list(self._names),
             "errors": list(self._errors),
             "paths": [path.encode("utf-8", "replace").decode() for path in self._paths],
-            "threads": list(self._threads),
+            "threads": order,
             "groups": GROUPS,
             "group": self._groups(),
             "counts": [_count(count) for count in self._counts],
@@ -118,9 +149,7 @@ class Page:
         }
 
     def _groups(self) -> list[int]:
-        from selftrace.calls import table
-
-        numbers = _group_numbers(table(self._metadata.arch))
+        numbers = _group_numbers(self._table)
         return [numbers.get(name, len(GROUPS) - 1) for name in self._names]
 
     def _facts(self) -> list[tuple[str, str]]:
@@ -129,7 +158,7 @@ class Page:
             (f"{self._calls:,}", "calls"),
             (f"{self._failed:,}", "failed"),
             (f"{len(self._threads):,}", "threads"),
-            (f"{span:.3f}", "seconds"),
+            (f"{span:.3f}" if span >= 0.1 else f"{span * 1000:.3f}", "seconds" if span >= 0.1 else "ms"),
         ]
 
     def _notes(self) -> list[str]:

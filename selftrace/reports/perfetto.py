@@ -45,8 +45,9 @@ class PerfettoWriter:
         self._file = file
         self._batch = self._protobufs.Trace()
         self._held = 0
-        self._tracks: dict[int, int] = {}
-        self._command = " ".join(metadata.command)
+        self._tracks: dict[tuple[int, int | None], int] = {}
+        """(pid, tid), or (pid, None) of a process → its track."""
+        self._command = " ".join(metadata.command).encode("utf-8", "replace").decode()
         self.slices = 0
         if metadata.realtime_ns:
             self._clocks(metadata)
@@ -76,10 +77,10 @@ class PerfettoWriter:
 
     def _track(self, event: TraceEvent) -> int:
         """The track of a thread; described when it is first seen."""
-        found = self._tracks.get(event.tid)
+        found = self._tracks.get((event.pid, event.tid))
         if found is None:
             process = self._process(event)
-            found = self._tracks[event.tid] = len(self._tracks) + 1
+            found = self._tracks[event.pid, event.tid] = len(self._tracks) + 1
             packet = self._packet(event.time_ns)
             track = packet.track_descriptor
             track.uuid, track.parent_uuid = found, process
@@ -88,9 +89,9 @@ class PerfettoWriter:
         return found
 
     def _process(self, event: TraceEvent) -> int:
-        found = self._tracks.get(-event.pid)
+        found = self._tracks.get((event.pid, None))
         if found is None:
-            found = self._tracks[-event.pid] = len(self._tracks) + 1
+            found = self._tracks[event.pid, None] = len(self._tracks) + 1
             packet = self._packet(event.time_ns)
             track = packet.track_descriptor
             track.uuid = found

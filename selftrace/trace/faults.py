@@ -62,7 +62,7 @@ def _retval(value: Any) -> int:
     number = value if isinstance(value, int) else int(str(value), 0)
     if not 0 <= number < 1 << 64:
         raise ValueError(f"retval {value} is no number of 64 bits")
-    return number
+    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def _counter(value: Any) -> When:
@@ -73,7 +73,7 @@ def _counter(value: Any) -> When:
 
 
 def _signal(value: Any) -> int:
-    number = signal_value(str(value))
+    number = signal_value(str(value).upper())
     if not 0 < number <= 64:
         raise ValueError(f"signal {value} is none of 1 to 64")
     return number
@@ -117,6 +117,14 @@ def parse_inject(text: str, *, must_answer: bool = False) -> Fault:
 
     Raises ValueError that says which part is wrong.
     """
+    kind = "fault" if must_answer else "inject"
+    try:
+        return _parse(text, must_answer=must_answer)
+    except ValueError as error:
+        raise ValueError(f"invalid {kind} argument '{text}': {error}") from None
+
+
+def _parse(text: str, *, must_answer: bool) -> Fault:
     calls, *parts = text.split(":")
     values: dict[str, Any] = {}
     for part in parts:
@@ -126,8 +134,10 @@ def parse_inject(text: str, *, must_answer: bool = False) -> Fault:
         if name in values:
             raise ValueError(f"{name} is given twice")
         values[name] = value
-    found_result = "error" in values or "retval" in values
-    if must_answer and not found_result and not {"signal", "delay_enter", "delay_exit"} & set(values):
+    if must_answer:
+        for name in values:
+            if name in ("retval", "signal", "syscall", "delay_enter", "delay_exit"):
+                raise ValueError(f"{name} is for -e inject=, a fault is an error")
         values = {"error": _ENOSYS, **values}
     if not set(values) - {"when", "path", "fd", "count_by"}:
         raise ValueError("says nothing to inject: give error=, retval=, signal= or a delay")
@@ -167,11 +177,12 @@ def actions_of(one: Fault) -> list[Action]:
     return found
 
 
-def rules_of(one: Fault, name: str, of: Table | None = None) -> tuple[Rule, ...]:
-    """The fault as rules of a policy. Each call has a counter of its own, as in strace."""
+def rules_of(one: Fault, name: str, of: Table | None = None, within: frozenset[int] | None = None) -> tuple[Rule, ...]:
+    """The fault as rules of a policy. Each call has a counter of its own, and only calls that are shown are tampered with
+    (`within`), as in strace."""
     source = of or table()
     found: list[Rule] = []
-    for sysno in sorted(one.calls):
+    for sysno in sorted(one.calls if within is None else one.calls & within):
         matches = _matches(one, sysno, source)
         if matches is None:
             continue

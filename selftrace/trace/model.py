@@ -15,10 +15,28 @@ if TYPE_CHECKING:
     from selftrace.policy.plan import Capture
     from selftrace.trace.options import TraceOptions
 
+_STRINGS, _ALL = 10, 4096
+"""ST_CAPTURE_STRINGS: how many of its strings are followed."""
+_NUMBERS = 512
+"""Numbers of calls that tables cover."""
+
+
 def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
     """sysno → what the decoders want to see of it. links: the paths of descriptors too, a look into /proc for each."""
     calls = import_module(f"selftrace.calls._decode_{arch}").CALLS
     return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
+
+
+def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
+    """With -v the environment of an exec is shown: its strings are captured too."""
+    if options.abbrev is None or sysno in options.abbrev:
+        return ops
+    return tuple((*op[:4], _ALL) if op[0] == _STRINGS and not op[4] else op for op in ops)
+
+
+def unknown_calls(of: Table) -> frozenset[int]:
+    """Numbers that nobody knows: always shown."""
+    return frozenset(range(_NUMBERS)) - frozenset(of.by_number)
 
 
 def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
@@ -33,8 +51,11 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     """The policy of a trace."""
     of = table(arch)
     ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
-    calls = {n: ops.get(n, ()) for n in sorted(shown_calls(options, of))}
-    rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of)]
+    calls: dict[int, tuple[Capture, ...]]
+    calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
+    calls.update((n, ()) for n in unknown_calls(of))
+    within = frozenset(calls) & frozenset(of.by_number)
+    rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),

@@ -131,14 +131,14 @@ def _precision(value: str, default: int) -> int:
 
 
 def _absolute(options: TraceOptions, value: str, of: Table) -> None:
-    options.absolute, digits = "time", 0
+    if options.absolute == "none":
+        options.absolute = "time"
     for word in filter(None, value.split(",")):
         name = word.removeprefix("format:").removeprefix("precision:")
         if name in _PRECISIONS:
-            digits = _PRECISIONS[name]
+            options.absolute_precision = _PRECISIONS[name]
         else:
             options.absolute = _choice(name, ("none", "time", "unix"), "timestamp format")
-    options.absolute_precision = digits
 
 
 def _t(options: TraceOptions, value: str, of: Table) -> None:
@@ -383,11 +383,11 @@ def _long_form(name: str) -> Form:
     raise _fail(f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them')
 
 
-def _apply(form: Form, shown: str, value: str, options: TraceOptions, of: Table) -> None:
+def _apply(form: Form, value: str, options: TraceOptions, of: Table) -> None:
     try:
         form.apply(options, value, of)
     except ValueError as error:
-        raise _fail(f"{error} ({shown})" if shown not in str(error) else str(error)) from None
+        raise _fail(str(error)) from None
 
 
 def _long(word: str, rest: list[str], options: TraceOptions, of: Table) -> None:
@@ -399,7 +399,7 @@ def _long(word: str, rest: list[str], options: TraceOptions, of: Table) -> None:
         if not rest:
             raise _fail(f"--{form.name} needs a value")
         value = rest.pop(0)
-    _apply(form, f"--{form.name}", value, options, of)
+    _apply(form, value, options, of)
 
 
 def _letters(word: str, rest: list[str], options: TraceOptions, of: Table) -> None:
@@ -410,14 +410,14 @@ def _letters(word: str, rest: list[str], options: TraceOptions, of: Table) -> No
             raise _fail(f'unknown option "-{word[at]}"; selftrace trace --help lists them')
         at += 1
         if form.need != "yes":  # what a letter may take is written with its long name only
-            _apply(form, f"-{form.letter}", "", options, of)
+            _apply(form, "", options, of)
             continue
         value = word[at:]
         if not value:
             if not rest:
                 raise _fail(f"-{form.letter} needs a value")
             value = rest.pop(0)
-        _apply(form, f"-{form.letter}", value, options, of)
+        _apply(form, value, options, of)
         return
 
 

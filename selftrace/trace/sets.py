@@ -69,9 +69,6 @@ def _read(text: str, everything: Iterable[int], one: Callable[[str], set[int]], 
 
 def call_set(text: str, table: Table) -> frozenset[int]:
     """The numbers of the calls that `text` names. Raises ValueError that names the nearest."""
-    if text.lstrip("!").startswith("/"):  # a regular expression may have commas
-        found = frozenset(_matching(text.lstrip("!")[1:], table))
-        return frozenset(table.by_number) - found if text.startswith("!") else found
     return _read(text, table.by_number, lambda word: _calls_of(word, table), "system call")
 
 
@@ -80,7 +77,7 @@ def signal_set(text: str) -> frozenset[int]:
 
     def one(word: str) -> set[int]:
         try:
-            return {signal_value(word)}
+            return {signal_value(word.upper())}
         except ValueError:
             raise ValueError(f"invalid signal '{word}'") from None
 

@@ -219,7 +219,9 @@ def test_elsewhere(suite: pytest.Pytester, options: tuple[str, ...], outcome: st
         "import selftrace.inprocess.engine as engine\nfrom selftrace.errors import UnsupportedError\n"
         "def fail(): raise UnsupportedError('kernel 5.4 has no Syscall User Dispatch', 'use 5.11')\nengine.engine = fail\n"
     )
-    result = run(suite, '@pytest.mark.fault("fsync", error="EIO")\ndef test_it(): pass\ndef test_other(): pass\n', "-ra", *options)
+    result = run(
+        suite, '@pytest.mark.fault("fsync", error="EIO")\ndef test_it(): pass\ndef test_other(): pass\n', "-ra", *options
+    )
     outcomes = {"passed": 1, outcome: 1}
     result.assert_outcomes(**outcomes)
     assert "5.4" in result.stdout.str()

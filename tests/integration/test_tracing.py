@@ -21,6 +21,7 @@ import pytest
 
 import selftrace
 from selftrace.inprocess.engine import known_problem
+from selftrace.inprocess.tracing import LiveTrace
 
 pytestmark = pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available")
 HERE = Path(__file__).parent
@@ -133,11 +134,20 @@ def test_a_limit_is_kept_and_what_is_dropped_is_counted() -> None:
     assert trace.lost + 2 * trace.count() == pytest.approx(80000, abs=2)
 
 
+def _broken_off(kind: type[BaseException]) -> LiveTrace:
+    tracing = selftrace.tracing("getppid")
+    with pytest.raises(kind), tracing as trace:
+        os.getppid() and _raise(kind)
+    return trace
+
+
+def _raise(kind: type[BaseException]) -> None:
+    raise kind
+
+
 def test_exceptions_and_interrupts_end_it() -> None:
     for kind in (ValueError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        with pytest.raises(kind), selftrace.tracing("getppid") as trace:
-            os.getppid()
-            raise kind
+        trace = _broken_off(kind)
         os.getppid()
         assert trace.count() == 1
 
@@ -430,7 +440,9 @@ def test_nothing_stays_behind(library: ctypes.CDLL) -> None:
 
 
 def test_a_policy() -> None:
-    policy = selftrace.Policy.parse('policy = 1\n[default]\naction = "allow"\n[[rule]]\ncalls = ["getcwd"]\naction = "error"\nerror = "EACCES"\n')
+    policy = selftrace.Policy.parse(
+        'policy = 1\n[default]\naction = "allow"\n[[rule]]\ncalls = ["getcwd"]\naction = "error"\nerror = "EACCES"\n'
+    )
     with selftrace.tracing(policy, threads="current") as trace, pytest.raises(PermissionError):
         os.getcwd()
     assert trace.calls("getcwd")[0].error == "EACCES"

@@ -49,7 +49,9 @@ class Program:
         )
         self.now += 100
 
-    def call(self, name: str, *args: int, result: int | str = 0, after: int = 1000, into: tuple = (), out: tuple = (), flags: int = 0) -> None:
+    def call(
+        self, name: str, *args: int, result: int | str = 0, after: int = 1000, into: tuple = (), out: tuple = (), flags: int = 0
+    ) -> None:
         self.enter(name, *args, chunks=into)
         self.leave(name, result, after=after, chunks=out, flags=flags)
 
@@ -73,7 +75,13 @@ def small() -> list[bytes]:
     p.other(frames.SIGNAL, 17, chunks=(memory(0, struct.pack("<iiiiiIi", 17, 0, 1, 0, 102, 1000, 3) + bytes(100)),))
     p.other(frames.LOST, 7)
     p.call("write", 1, BUFFER, 3, result=3, into=(memory(BUFFER, b"\xff\x00a"),))
-    p.enter("execve", TEXT, BUFFER, 0, chunks=(memory(TEXT, b"/bin/true\0"), memory(BUFFER, struct.pack("<QQ", OTHER, 0)), memory(OTHER, b"true\0")))
+    p.enter(
+        "execve",
+        TEXT,
+        BUFFER,
+        0,
+        chunks=(memory(TEXT, b"/bin/true\0"), memory(BUFFER, struct.pack("<QQ", OTHER, 0)), memory(OTHER, b"true\0")),
+    )
     p.other(frames.EXEC, 100)
     p.enter("exit_group", 3, flags=frames.NO_RETURN)
     p.other(frames.END, 3 << 8)

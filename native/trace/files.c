@@ -1,0 +1,437 @@
+/* Files: what is opened, status structures, directories, descriptors that a call fills in. */
+#include <string.h>
+
+#include "text.h"
+
+void st_print_open_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    static const char *const access[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
+    uint64_t flags = (uint32_t)value & ~3ull;
+    (void)type;
+    if (d->options->names != ST_NAMES_ABBREV) st_put_hex(d->out, (uint32_t)value);
+    if (d->options->names == ST_NAMES_RAW) return;
+    if (d->options->names == ST_NAMES_VERBOSE) st_puts(d->out, " /* ");
+    st_puts(d->out, access[value & 3]);
+    if (flags) {
+        st_putc(d->out, '|');
+        if (st_bit_names(d->out, &st_sets[ST_SET_OPEN_FLAGS], &flags, "|") && flags) st_putc(d->out, '|');
+        if (flags) st_put_hex(d->out, flags);
+    }
+    if (d->options->names == ST_NAMES_VERBOSE) st_puts(d->out, " */");
+}
+
+/* struct stat: offsets of the kernel's on x86_64 */
+struct stat_time {
+    const char *label;
+    unsigned offset;
+};
+
+static void stat_time(struct st_decoder *d, const uint8_t *at, struct stat_time t)
+{
+    int64_t seconds = (int64_t)st_load64(at + t.offset);
+    uint64_t nano = st_load64(at + t.offset + 8);
+    st_putf(d->out, ", st_%s=", t.label);
+    st_put_signed(d->out, seconds);
+    st_date(d->out, seconds, nano, 9);
+    st_putf(d->out, ", st_%s_nsec=", t.label);
+    st_put_unsigned(d->out, nano);
+}
+
+static void stat_numbers(struct st_decoder *d, const uint8_t *at)
+{
+    st_puts(d->out, "st_dev=");
+    st_device(d, st_load64(at));
+    st_puts(d->out, ", st_ino=");
+    st_put_unsigned(d->out, st_load64(at + 8));
+    st_puts(d->out, ", st_mode=");
+    st_symbolic_mode(d, st_load32(at + 24));
+    st_puts(d->out, ", st_nlink=");
+    st_put_unsigned(d->out, st_load64(at + 16));
+    st_putf(d->out, ", st_uid=%u, st_gid=%u, st_blksize=", st_load32(at + 28), st_load32(at + 32));
+    st_put_unsigned(d->out, st_load64(at + 56));
+    st_puts(d->out, ", st_blocks=");
+    st_put_unsigned(d->out, st_load64(at + 64));
+}
+
+void st_print_stat(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = value && !d->failed && !d->pointers ? st_see(d, value, 144) : NULL;
+    (void)type;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_putc(d->out, '{');
+    uint32_t mode = st_load32(at + 24), kind = mode & 0170000;
+    if (d->abbrev) {
+        st_puts(d->out, "st_mode=");
+        st_symbolic_mode(d, mode);
+    } else {
+        stat_numbers(d, at);
+    }
+    if (kind == 0020000 || kind == 0060000) {
+        st_puts(d->out, ", st_rdev=");
+        st_device(d, st_load64(at + 40));
+    } else {
+        st_puts(d->out, ", st_size=");
+        st_put_signed(d->out, (int64_t)st_load64(at + 48));
+    }
+    if (d->abbrev) {
+        st_puts(d->out, ", ...}");
+        return;
+    }
+    stat_time(d, at, (struct stat_time){"atime", 72});
+    stat_time(d, at, (struct stat_time){"mtime", 88});
+    stat_time(d, at, (struct stat_time){"ctime", 104});
+    st_putc(d->out, '}');
+}
+
+static void statx_time(struct st_decoder *d, const uint8_t *at, const char *label)
+{
+    int64_t seconds = (int64_t)st_load64(at);
+    uint32_t nano = st_load32(at + 8);
+    st_putf(d->out, ", stx_%s={tv_sec=", label);
+    st_put_signed(d->out, seconds);
+    st_putf(d->out, ", tv_nsec=%u}", nano);
+    st_date(d->out, seconds, nano, 9);
+}
+
+static void statx_rest(struct st_decoder *d, const uint8_t *at)
+{
+    st_puts(d->out, ", stx_attributes_mask=");
+    st_set(d, ST_SET_STATX_ATTRS, st_load64(at + 56));
+    statx_time(d, at + 64, "atime");
+    statx_time(d, at + 80, "btime");
+    statx_time(d, at + 96, "ctime");
+    statx_time(d, at + 112, "mtime");
+    st_putf(d->out, ", stx_rdev_major=%u, stx_rdev_minor=%u, stx_dev_major=%u, stx_dev_minor=%u", st_load32(at + 128), st_load32(at + 132),
+            st_load32(at + 136), st_load32(at + 140));
+    st_puts(d->out, ", stx_mnt_id=");
+    st_put_hex(d->out, st_load64(at + 144));
+    if (st_load32(at) & 0x2000) {
+        st_putf(d->out, ", stx_dio_mem_align=%u, stx_dio_offset_align=%u", st_load32(at + 152), st_load32(at + 156));
+    }
+    if (st_load32(at) & 0x8000) {
+        st_puts(d->out, ", stx_subvol=");
+        st_put_unsigned(d->out, st_load64(at + 160));
+    }
+    if (st_load32(at) & 0x10000)
+        st_putf(d->out, ", stx_atomic_write_unit_min=%u, stx_atomic_write_unit_max=%u, stx_atomic_write_segments_max=%u",
+                st_load32(at + 168), st_load32(at + 172), st_load32(at + 176));
+}
+
+void st_print_statx(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = value && !d->failed && !d->pointers ? st_see(d, value, 256) : NULL;
+    (void)type;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_puts(d->out, "{stx_mask=");
+    st_set(d, ST_SET_STATX_MASK, st_load32(at));
+    if (!d->abbrev) st_putf(d->out, ", stx_blksize=%u", st_load32(at + 4));
+    st_puts(d->out, ", stx_attributes=");
+    st_set(d, ST_SET_STATX_ATTRS, st_load64(at + 8));
+    if (!d->abbrev) st_putf(d->out, ", stx_nlink=%u, stx_uid=%u, stx_gid=%u", st_load32(at + 16), st_load32(at + 20), st_load32(at + 24));
+    st_puts(d->out, ", stx_mode=");
+    st_symbolic_mode(d, st_load16(at + 28));
+    if (!d->abbrev) {
+        st_puts(d->out, ", stx_ino=");
+        st_put_unsigned(d->out, st_load64(at + 32));
+    }
+    st_puts(d->out, ", stx_size=");
+    st_put_unsigned(d->out, st_load64(at + 40));
+    if (d->abbrev) {
+        st_puts(d->out, ", ...}");
+        return;
+    }
+    st_puts(d->out, ", stx_blocks=");
+    st_put_unsigned(d->out, st_load64(at + 48));
+    statx_rest(d, at);
+    st_putc(d->out, '}');
+}
+
+void st_print_fsid(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = (const uint8_t *)(uintptr_t)value;
+    (void)type;
+    st_puts(d->out, "{val=[");
+    st_put_hex(d->out, st_load32(at));
+    st_comma(d);
+    st_put_hex(d->out, st_load32(at + 4));
+    st_puts(d->out, "]}");
+}
+
+void st_print_dev32(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    st_device(d, (uint32_t)value);
+}
+
+static int node(struct st_decoder *d, unsigned first)
+{
+    uint32_t mode = (uint16_t)d->args[first];
+    if (d->exiting) return 0;
+    st_arguments(d, 0, first);
+    st_comma(d);
+    st_symbolic_mode(d, mode);
+    if ((mode & 0170000) == 0020000 || (mode & 0170000) == 0060000) {
+        st_comma(d);
+        st_device(d, ST_ARG32(d, first + 1));
+    }
+    return 0;
+}
+
+int st_call_mknod(struct st_decoder *d)
+{
+    return node(d, 1);
+}
+
+int st_call_mknodat(struct st_decoder *d)
+{
+    return node(d, 2);
+}
+
+void st_print_fdpair(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = value && !d->failed ? st_see(d, value, 8) : NULL;
+    (void)type;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_putc(d->out, '[');
+    st_fd(d, (int32_t)st_load32(at));
+    st_comma(d);
+    st_fd(d, (int32_t)st_load32(at + 4));
+    st_putc(d->out, ']');
+}
+
+void st_print_umask(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    st_mode(d, (uint16_t)value);
+}
+
+void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if (d->failed)
+        st_address(d, value);
+    else
+        st_path(d, value);
+}
+
+/* A position that is read and moved: [0] => [100], or just [0] on entry. */
+void st_print_offset(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = value ? st_see(d, value, 8) : NULL;
+    (void)type;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_putc(d->out, '[');
+    st_put_signed(d->out, (int64_t)st_load64(at));
+    st_putc(d->out, ']');
+}
+
+/* ---- directories ----------------------------------------------------------------------------------------------------- */
+
+static void entry(struct st_decoder *d, const uint8_t *at, uint32_t length, int wide)
+{
+    uint32_t name = wide ? 19 : 18;
+    st_puts(d->out, "{d_ino=");
+    st_put_unsigned(d->out, st_load64(at));
+    st_puts(d->out, ", d_off=");
+    st_put_signed(d->out, (int64_t)st_load64(at + 8));
+    st_putf(d->out, ", d_reclen=%u", length);
+    if (wide) {
+        st_puts(d->out, ", d_type=");
+        st_set(d, ST_SET_D_TYPE, at[18]);
+    }
+    st_puts(d->out, ", d_name=");
+    st_quoted(d, at + name, length - name - !wide, ST_QUOTE_TEXT | ST_QUOTE_WHOLE);
+    if (!wide) {
+        st_puts(d->out, ", d_type=");
+        st_set(d, ST_SET_D_TYPE, at[length - 1]);
+    }
+    st_putc(d->out, '}');
+}
+
+static void directory(struct st_decoder *d, uint64_t value, int wide)
+{
+    uint64_t size = (uint64_t)d->result, at = 0;
+    const uint8_t *data = value && !d->failed && size ? st_see_some(d, value, &size) : NULL;
+    unsigned count = 0;
+    if (d->failed || (!data && d->result)) {
+        st_address(d, value);
+        return;
+    }
+    if (d->abbrev) {
+        st_address(d, value);
+    } else {
+        st_putc(d->out, '[');
+    }
+    while (data && at + 24 <= size) {
+        uint32_t length = st_load16(data + at + 16);
+        if (length < 24 || length > size - at) break;
+        if (!d->abbrev) {
+            if (count) st_comma(d);
+            entry(d, data + at, length, wide);
+        }
+        count++;
+        at += length;
+    }
+    if (d->abbrev)
+        st_putf(d->out, " /* %u entries */", count);
+    else
+        st_putc(d->out, ']');
+}
+
+void st_print_dirents(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    directory(d, value, 0);
+}
+
+void st_print_dirents64(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    directory(d, value, 1);
+}
+
+void st_print_xattr(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if (d->failed || !d->args[type->aux])
+        st_address(d, value);
+    else
+        st_bytes(d, value, (uint64_t)d->result);
+}
+
+void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    const uint8_t *at = value ? st_see(d, value, 8) : NULL;
+    (void)type;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    uint32_t bytes = st_load32(at);
+    st_putf(d->out, "{handle_bytes=%u, handle_type=", bytes);
+    st_put_hex(d->out, st_load32(at + 4));
+    if (bytes <= 128) {
+        const uint8_t *handle = st_see(d, value + 8, bytes);
+        st_puts(d->out, ", f_handle=");
+        st_puts(d->out, "0x");
+        for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+    }
+    st_putc(d->out, '}');
+}
+
+int st_call_name_to_handle_at(struct st_decoder *d)
+{
+    const uint8_t *before = d->args[2] ? st_see(d, d->args[2], 8) : NULL;
+    if (!d->exiting) {
+        st_arguments(d, 0, 2);
+        st_comma(d);
+        if (before)
+            st_putf(d->out, "{handle_bytes=%u", st_load32(before));
+        else
+            st_address(d, d->args[2]);
+        return 0;
+    }
+    const uint8_t *mount = !d->failed && d->args[3] ? st_see(d, d->args[3], 4) : NULL;
+    if (before) {
+        uint32_t bytes = st_load32(before);
+        if (d->result == -75) st_putf(d->out, " => %u", bytes);
+        if (!d->failed) {
+            st_puts(d->out, ", handle_type=");
+            st_put_hex(d->out, st_load32(before + 4));
+            const uint8_t *handle = bytes <= 128 ? st_see(d, d->args[2] + 8, bytes) : NULL;
+            st_puts(d->out, ", f_handle=0x");
+            for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+        }
+        st_putc(d->out, '}');
+    }
+    st_comma(d);
+    if (mount)
+        st_putf(d->out, "[%d]", (int32_t)st_load32(mount));
+    else
+        st_address(d, d->args[3]);
+    st_comma(d);
+    st_set(d, ST_SET_HANDLE_FLAGS, ST_ARG32(d, 4));
+    return 0;
+}
+
+void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    uint64_t size = d->args[type->aux];
+    const uint8_t *at = value && size >= 24 ? st_see(d, value, 24) : NULL;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_puts(d->out, "{flags=");
+    st_print_open_flags(d, st_load64(at), type);
+    if (st_load64(at + 8) || (st_load64(at) & 0100)) {
+        st_puts(d->out, ", mode=");
+        st_mode(d, (uint32_t)st_load64(at + 8));
+    }
+    st_puts(d->out, ", resolve=");
+    st_set(d, ST_SET_RESOLVE_FLAGS, st_load64(at + 16));
+    st_puts(d->out, size > 24 ? ", ...}" : "}");
+}
+
+void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    uint64_t size = d->args[type->aux];
+    const uint8_t *at = value && size >= 32 ? st_see(d, value, 32) : NULL;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_puts(d->out, "{");
+    st_fields(d, &st_structs[ST_STRUCT_MOUNT_ATTR], at);
+    st_puts(d->out, size > 32 ? ", ...}" : "}");
+}
+
+void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    uint64_t size = d->args[type->aux];
+    const uint8_t *at = value && size >= 8 ? st_see(d, value, size < 24 ? size : 24) : NULL;
+    if (!at) {
+        st_address(d, value);
+        return;
+    }
+    st_puts(d->out, "{handled_access_fs=");
+    st_set(d, ST_SET_LANDLOCK_FS, st_load64(at));
+    if (size >= 16) {
+        st_puts(d->out, ", handled_access_net=");
+        st_set(d, ST_SET_LANDLOCK_NET, st_load64(at + 8));
+    }
+    if (size >= 24) {
+        st_puts(d->out, ", scoped=");
+        st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 16));
+    }
+    st_puts(d->out, size > 24 ? ", ...}" : "}");
+}
+
+int st_call_landlock_add_rule(struct st_decoder *d)
+{
+    uint32_t kind = ST_ARG32(d, 1);
+    if (d->exiting) return 0;
+    st_arguments(d, 0, 2);
+    st_comma(d);
+    if (kind == 1)
+        st_point(d, ST_STRUCT_LANDLOCK_PATH, d->args[2]);
+    else if (kind == 2)
+        st_point(d, ST_STRUCT_LANDLOCK_PORT, d->args[2]);
+    else
+        st_address(d, d->args[2]);
+    st_comma(d);
+    st_put_hex(d->out, ST_ARG32(d, 3));
+    return 0;
+}

@@ -1,0 +1,123 @@
+/* Strings as strace quotes them. */
+#include <string.h>
+
+#include "text.h"
+
+/* How a byte is written: itself, a letter behind a backslash, or in octal. */
+static char escape(uint8_t c)
+{
+    switch (c) {
+    case '"':
+    case '\\': return (char)c;
+    case '\t': return 't';
+    case '\n': return 'n';
+    case '\v': return 'v';
+    case '\f': return 'f';
+    case '\r': return 'r';
+    default: return 0;
+    }
+}
+
+static int printable(uint8_t c)
+{
+    return c >= ' ' && c < 127;
+}
+
+static int foreign(uint8_t c)
+{
+    return !printable(c) && !(c >= '\t' && c <= '\r');
+}
+
+static uint8_t *put_hex(uint8_t *to, uint8_t c)
+{
+    *to++ = '\\';
+    *to++ = 'x';
+    *to++ = (uint8_t) "0123456789abcdef"[c >> 4];
+    *to++ = (uint8_t) "0123456789abcdef"[c & 15];
+    return to;
+}
+
+/* As few octal digits as can be read back: all three before a digit. */
+static uint8_t *put_octal(uint8_t *to, uint8_t c, int digit_follows)
+{
+    *to++ = '\\';
+    if (digit_follows || c >= 64) *to++ = (uint8_t)('0' + (c >> 6));
+    if (digit_follows || c >= 8) *to++ = (uint8_t)('0' + (c >> 3 & 7));
+    *to++ = (uint8_t)('0' + (c & 7));
+    return to;
+}
+
+void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex)
+{
+    uint8_t *start = st_room(b, size * 4), *to = start;
+    int all = hex == ST_HEX_ALL;
+    (void)o;
+    if (!to) return;
+    for (uint64_t i = 0; hex == ST_HEX_STRINGS && i < size && !all; i++) all = foreign(text[i]);
+    for (uint64_t i = 0; i < size; i++) {
+        uint8_t c = text[i];
+        char letter;
+        if (all) {
+            to = put_hex(to, c);
+        } else if (printable(c) && c != '"' && c != '\\') {
+            *to++ = c;
+        } else if ((letter = escape(c))) {
+            *to++ = '\\';
+            *to++ = (uint8_t)letter;
+        } else if (hex == ST_HEX_CHARS) {
+            to = put_hex(to, c);
+        } else {
+            to = put_octal(to, c, i + 1 < size && text[i + 1] >= '0' && text[i + 1] <= '9');
+        }
+    }
+    b->used += (uint64_t)(to - start);
+}
+
+int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned how)
+{
+    const struct st_lines_options *o = d->options;
+    int cut = 0;
+    if (how & ST_QUOTE_TEXT) size = strnlen((const char *)text, size);
+    if (!(how & ST_QUOTE_WHOLE) && size > o->string_limit) {
+        size = o->string_limit;
+        cut = 1;
+    }
+    st_putc(d->out, '"');
+    st_quote_bytes(o, d->out, text, size, o->hex_strings);
+    st_puts(d->out, cut ? "\"..." : "\"");
+    return cut;
+}
+
+void st_bytes(struct st_decoder *d, uint64_t address, uint64_t length)
+{
+    uint64_t shown = length < d->options->string_limit ? length : d->options->string_limit;
+    const uint8_t *at = shown ? st_see(d, address, shown) : (const uint8_t *)"";
+    if (!address || !at) {
+        st_address(d, address);
+        return;
+    }
+    st_quoted(d, at, shown, ST_QUOTE_WHOLE);
+    if (shown < length) st_puts(d->out, "...");
+}
+
+static void text(struct st_decoder *d, uint64_t address, uint64_t most, unsigned how)
+{
+    uint64_t size = most;
+    const uint8_t *at = address ? st_see_some(d, address, &size) : NULL;
+    /* Without a NUL and shorter than what was asked for: the memory ends there, the kernel would fail as well. */
+    if (!at || (size < most && !memchr(at, 0, size))) {
+        st_address(d, address);
+        return;
+    }
+    if (!st_quoted(d, at, size, how) && size == most && !memchr(at, 0, size)) st_puts(d->out, "...");
+}
+
+void st_string(struct st_decoder *d, uint64_t address)
+{
+    text(d, address, (uint64_t)d->options->string_limit + 1, ST_QUOTE_TEXT);
+}
+
+void st_path(struct st_decoder *d, uint64_t address)
+{
+    text(d, address, 4096, ST_QUOTE_TEXT | ST_QUOTE_WHOLE);
+}
