@@ -82,7 +82,7 @@ class Syscalls:
 def _given(event: TraceEvent) -> tuple[str, ...]:
     """Without what its descriptors stand for, which is captured too."""
     paths = event.paths
-    return paths[: len(paths) - len(event.descriptors)]
+    return paths[: len(paths) - sum(number >= 0 for number in event.descriptors)]
 
 
 def _goes_out(event: TraceEvent) -> bool:
