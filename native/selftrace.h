@@ -6,16 +6,17 @@
 #define SELFTRACE_H
 #include <stdint.h>
 /* cffi: begin */
-#define ST_ABI 1
+#define ST_ABI 2
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
-#define ST_GATE_LO 0x7e9000010002 /* first and last return PC that the filter admits ... */
-#define ST_GATE_HI 0x7e9000140002
-#define ST_PLAN_ADDRESS 0x7e9001000000   /* the table, read-only */
+#define ST_GATE_LO 0x7e900000d002 /* first and last return PC that the filter admits ... */
+#define ST_GATE_HI 0x7e900011fff2
 #define ST_BUNDLE_ADDRESS 0x7e9003000000 /* what a program that is not Python has its handlers from, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
-#define ST_GATE_MASK 15 /* ... and (PC & mask) == value */
+#define ST_PLAN_ADDRESS 0x7e9004110000 /* the table, read-only: behind the ring, so that their pages share a table */
+#define ST_TRACE_ADDRESS 0x7e9006000000 /* the part of the ring that has events, where there is one */
+#define ST_GATE_MASK 15                /* ... and (PC & mask) == value */
 #define ST_GATE_VALUE 2
 #define ST_NR_POST 0x3ffff001 /* numbers that are trapped from any PC: how the blob regains control */
 #define ST_NR_CHILD 0x3ffff002
@@ -25,8 +26,9 @@
 #define ST_KEPT_BLOB 1000
 #define ST_KEPT_PLAN 1001
 #define ST_KEPT_RING 1002
-#define ST_KEPT_BUNDLE 1003 /* empty where the policy has no Python handlers: a number that is refused must be taken */
-#define ST_KEPT_COUNT 4
+#define ST_KEPT_BUNDLE 1003  /* empty where the policy has no Python handlers: a number that is refused must be taken */
+#define ST_KEPT_PROGRAM 1004 /* the file of the program that the loader started: what /proc/self/exe stands for */
+#define ST_KEPT_COUNT 5
 
 /* ---- ring v1: violations and use, many writers in the tracees, one reader in the launcher ----- */
 #define ST_RING_MAGIC 0x31676e6972746c73

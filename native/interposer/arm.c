@@ -52,8 +52,6 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
 static int64_t first_block(void)
 {
     struct st_block *block = st_block_at(0);
-    int64_t r = st_block_open(block, 0);
-    if (r < 0) return r;
     block->used = 1;
     block->tid = st_state.main_tid;
     block->pid = st_state.pid;
@@ -62,7 +60,7 @@ static int64_t first_block(void)
     struct st_stack ours = {.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     st_records[0].altstack = ours;
     st_records[0].published = 1;
-    r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
+    int64_t r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
     return r < 0 ? r : 0;
 }
 
@@ -77,12 +75,10 @@ static int64_t take_sigsys(void)
     return r;
 }
 
-/* Text and read-only data cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
+/* Text, read-only data and gate cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
 void st_seal(void)
 {
-    uint64_t text = ((uint64_t)st_text_end - ST_BLOB_BASE + 4095) & ~4095ull; /* no hole may be in a sealed range */
-    ST_SYS(462 /* mseal */, ST_BLOB_BASE, text, 0);
-    ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
+    ST_SYS(462 /* mseal */, ST_BLOB_BASE, ((uint64_t)st_late_end - ST_BLOB_BASE + 4095) & ~4095ull, 0);
 }
 
 struct filter {
@@ -125,6 +121,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     const struct st_plan *plan = from->plan;
     if (st_state.armed) return -ST_EEXIST;
     if (plan->magic != ST_PLAN_MAGIC || plan->abi != ST_ABI || plan->size != from->plan_size) return -ST_EINVAL;
+    *(volatile uint64_t *)st_slots = 0; /* a page that is read before it is written costs two faults */
     st_state.plan = plan;
     st_state.ring = from->ring;
     if (plan->flags & ST_PLAN_TRACE) find_clock();
@@ -136,7 +133,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     st_state.main_tid = (int32_t)ST_SYS(__NR_gettid);
     int64_t r = first_block();
     if (r < 0) return r;
-    st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
+    if (first) st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
     r = take_sigsys();
     if (r < 0) return r;
     st_state.armed = 1;

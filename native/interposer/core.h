@@ -55,18 +55,13 @@ enum {
 #define ST_ELOOP 40
 #define ST_ELIBBAD 80
 
-#define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull) /* everything of ours lies below */
+#define ST_RING_BYTES (ST_RING_OFFSET + (uint64_t)ST_RING_SLOTS * ST_RECORD_SIZE) /* without events */
+#define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull)                             /* everything of ours lies below */
 
 /* What an exec leaves of the state of signals that the kernel does not know. */
-enum {
-    ST_KEEP_SIGSYS_BLOCKED = 1,
-    ST_KEEP_SIGSYS_PENDING = 2,
-    ST_KEEP_SIGSYS_IGNORED = 4,
-    ST_KEEP_SIGSEGV_IGNORED = 8,
-    ST_KEEP_SIGBUS_IGNORED = 16
-};
+enum { ST_KEEP_SIGSYS_BLOCKED = 1, ST_KEEP_SIGSYS_PENDING = 2 };
 
-/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers and the program's path follow. */
+/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers follow. */
 #define ST_ORDERS_FIRST "selftrace-first "
 #define ST_ORDERS "selftrace-exec "
 
@@ -177,7 +172,7 @@ struct st_vfork {
 };
 #define ST_VFORKS 3
 
-/* An exec under way: what is to be given back if it fails. memory 0: none. */
+/* An exec under way: what is to be given back if it fails. memory 0: none; size 0: it is the block's own. */
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
@@ -185,9 +180,10 @@ struct st_exec {
 };
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
-#define ST_BLOCK_AREA 0x20000
+#define ST_BLOCK_AREA 0x28000
 #define ST_BLOCK_STACK 0xf000
 #define ST_GUARD 0x1000
+#define ST_ARGUMENTS 0x4000
 struct st_block {
     uint8_t stack[ST_BLOCK_STACK];
     uint32_t index;
@@ -199,10 +195,8 @@ struct st_block {
     struct st_siginfo sigsys_info;
     struct st_stack stack_virtual; /* the program's sigaltstack */
     struct st_sighand *sighand;
-    uint64_t counters[ST_COUNTERS];
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
-    struct st_vfork vfork[ST_VFORKS];
     st_mask exec_mask;   /* the program's mask over an exec: all is blocked until the loader is done */
     uint32_t traceme;    /* PTRACE_TRACEME was called and has yet to be made */
     uint32_t traced;     /* the call under way gets an event when it returns */
@@ -212,10 +206,14 @@ struct st_block {
     uint8_t selector;    /* what the kernel reads on each call: 1, it arrives here */
     uint8_t pad[3];
     struct st_exec exec;
-    struct st_call call;
+    struct st_call call; /* from here on down: what few calls use, or only the first bytes of */
+    uint64_t counters[ST_COUNTERS];
+    struct st_vfork vfork[ST_VFORKS];
+    uint8_t arguments[ST_ARGUMENTS];                         /* of an exec, if it has few */
     uint8_t frame[ST_EVENT_MAX] __attribute__((aligned(8))); /* an event that is being made */
 };
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
+_Static_assert(ST_RING_ADDRESS + ST_RING_BYTES <= ST_PLAN_ADDRESS, "the ring reaches the table");
 _Static_assert(sizeof(struct st_record) == ST_RECORD_BYTES && offsetof(struct st_record, saved) == ST_REC_SAVED, "");
 _Static_assert(offsetof(struct st_record, parent) == ST_REC_PARENT && offsetof(struct st_record, post) == ST_REC_POST, "");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
@@ -243,7 +241,6 @@ struct st_state {
     uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *);
     void (*hook)(struct st_call *);
     uint64_t ldso_low, ldso_high;
-    uint64_t process_counters[ST_COUNTERS];
     struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
     uint32_t blocks;          /* blocks ever made, but number 0 */
@@ -255,13 +252,20 @@ struct st_state {
     uint32_t pad;
     struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
     uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
-    uint8_t exe[ST_PATH_MAX];  /* the program that the loader started, for /proc/self/exe; empty: none */
+    uint32_t loaded;           /* how the program that the loader started is known: exec.c; 0: another started it */
+    uint32_t counted;          /* process_counters are in use */
+};
+/* What most processes never touch: pages of its own. */
+struct st_rare {
+    uint64_t process_counters[ST_COUNTERS];
+    uint8_t exe[ST_PATH_MAX]; /* the program's name, where ST_KEPT_PROGRAM lies beyond its RLIMIT_NOFILE */
 };
 extern struct st_state st_state;
+extern struct st_rare st_rare;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
 extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
-    st_text_end[];
+    st_text_end[], st_gate_end[], st_late[], st_late_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
@@ -295,6 +299,9 @@ uint8_t *st_put_number(uint8_t *at, int64_t value);
 void st_exec_forget(const struct st_block *own);
 void st_trace_me(struct st_block *block);
 int st_is_exe_link(const uint8_t *path);
+int64_t st_read_exe(uint8_t *out);
+int64_t st_exe_path(uint8_t *out);
+void st_keep_exe(int32_t fd);
 int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
 void st_seal(void);
@@ -317,7 +324,6 @@ uint32_t st_length(const uint8_t *text);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);
-int64_t st_block_open(struct st_block *block, uint32_t index);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);
@@ -358,8 +364,8 @@ void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_sig
 int st_sigsys_unblocked(struct st_block *block);
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action);
 void st_signals_arm(void);
-uint32_t st_signals_keep(const struct st_block *block);
-void st_signals_kept(struct st_block *block, uint32_t kept);
+uint32_t st_signals_keep(const struct st_block *block, st_mask *ignored);
+void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored);
 
 /* verdicts */
 void st_pause(uint32_t microseconds);

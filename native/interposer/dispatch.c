@@ -73,7 +73,7 @@ void st_forget_counter(uint32_t counter)
 {
     uint32_t at = 0;
     for (struct st_block *block; (block = next_block(&at));) block->counters[counter] = 0;
-    st_state.process_counters[counter] = 0;
+    st_rare.process_counters[counter] = 0;
     if (st_state.ring) st_state.ring->tree_counters[counter] = 0;
 }
 

@@ -67,9 +67,9 @@ static int claim(struct st_ring_header *ring, uint64_t size, uint64_t *said)
     }
 }
 
-static uint8_t *place(struct st_ring_header *ring, uint64_t position)
+static uint8_t *place(const struct st_ring_header *ring, uint64_t position)
 {
-    return (uint8_t *)ring + ring->trace_offset + (position & (ring->trace_size - 1));
+    return (uint8_t *)ST_TRACE_ADDRESS + (position & (ring->trace_size - 1));
 }
 
 /* Once more, if a signal came in between: the same bytes to the same place, unless they are there already. */

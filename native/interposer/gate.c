@@ -1,9 +1,10 @@
 /* How a call passes: the thread resumes in the gate with its own registers and mask. */
 #include "core.h"
 
-uint64_t st_slots[ST_SITES] __attribute__((section(".bss.records")));
-struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(4096)));
-struct st_state st_state;
+uint64_t st_slots[ST_SITES] __attribute__((section(".bss.slots"), aligned(4096)));
+struct st_state st_state __attribute__((section(".bss.state"), aligned(4096)));
+struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(256)));
+struct st_rare st_rare __attribute__((section(".bss.rare")));
 
 #define SLOTS_IN_PAGE 512u
 #define TRIES_IN_PAGE 8u

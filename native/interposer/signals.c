@@ -78,27 +78,28 @@ void st_signals_arm(void)
     }
 }
 
-/* What the kernel cannot hand down over an exec, because these three signals are ours: passed on by word. */
-uint32_t st_signals_keep(const struct st_block *block)
+/* What an exec leaves of it, passed on by word: of SIGSYS, SIGSEGV and SIGBUS the kernel cannot hand anything down, they are
+ * ours, and to ask it for each of the others would take the loader longer than reading the program's headers. */
+uint32_t st_signals_keep(const struct st_block *block, st_mask *ignored)
 {
-    const struct st_sigaction *actions = block->sighand->actions;
-    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0) |
-           (actions[ST_SIGSYS].handler == ST_SIG_IGN ? ST_KEEP_SIGSYS_IGNORED : 0) |
-           (actions[ST_SIGSEGV].handler == ST_SIG_IGN ? ST_KEEP_SIGSEGV_IGNORED : 0) |
-           (actions[ST_SIGBUS].handler == ST_SIG_IGN ? ST_KEEP_SIGBUS_IGNORED : 0);
+    *ignored = 0;
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++)
+        if (block->sighand->actions[signal].handler == ST_SIG_IGN) *ignored |= ST_BIT(signal);
+    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0);
 }
 
-void st_signals_kept(struct st_block *block, uint32_t kept)
+void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored)
 {
     struct st_sigaction *actions = block->sighand->actions;
+    for (int32_t signal = 1; ignored; signal++, ignored >>= 1)
+        if (ignored & 1) actions[signal].handler = ST_SIG_IGN;
+    st_kernel_action(ST_SIGSEGV, &actions[ST_SIGSEGV]);
+    st_kernel_action(ST_SIGBUS, &actions[ST_SIGBUS]);
     if (kept & ST_KEEP_SIGSYS_BLOCKED) block->sigsys_blocked = 1;
     if (kept & ST_KEEP_SIGSYS_PENDING) {
         block->sigsys_pending = 1;
         block->sigsys_info = (struct st_siginfo){.signal = ST_SIGSYS};
     }
-    if (kept & ST_KEEP_SIGSYS_IGNORED) actions[ST_SIGSYS].handler = ST_SIG_IGN;
-    if (kept & ST_KEEP_SIGSEGV_IGNORED) actions[ST_SIGSEGV].handler = ST_SIG_IGN;
-    if (kept & ST_KEEP_SIGBUS_IGNORED) actions[ST_SIGBUS].handler = ST_SIG_IGN;
 }
 
 /* ---- delivery ------------------------------------------------------------------------------------ */
@@ -290,7 +291,8 @@ static int postponed(int32_t signal, struct st_frame *frame)
 {
     uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
-    if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    int ours = (rip >= ST_BLOB_BASE && rip < (uint64_t)st_text_end) || (rip >= (uint64_t)st_late && rip < (uint64_t)st_late_end);
+    if (!ours) return 0;
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
     const struct st_block *block = st_block_of(&frame->context);
     int posting = block && st_records[block->index].post == ST_POST_RUNS;
@@ -553,9 +555,9 @@ static int read_exe_link(struct st_context *uc, struct st_call *call)
     uint64_t buffer = call->args[at ? 2 : 1], size = (uint32_t)call->args[at ? 3 : 2];
     if (call->path_length[0] < 0 && st_copy_string(call->path[0], (const void *)call->args[at], ST_PATH_MAX) < 0) return 0;
     if (!st_is_exe_link(call->path[0]) || (int32_t)size <= 0) return 0;
-    uint64_t length = st_length(st_state.exe);
-    if (length > size) length = size;
-    uc->regs.rax = st_copy_out((void *)buffer, st_state.exe, length) < 0 ? (uint64_t)-ST_EFAULT : length;
+    int64_t length = st_read_exe(call->path[0]);
+    if (length > (int64_t)(int32_t)size) length = (int32_t)size;
+    uc->regs.rax = (uint64_t)(length > 0 && st_copy_out((void *)buffer, call->path[0], (uint64_t)length) < 0 ? -ST_EFAULT : length);
     return 1;
 }
 

@@ -3,9 +3,12 @@
 
 #define BLOCKS_BASE (ST_BLOB_BASE + 0x10000000ull)
 
+/* The first thread's: each program has it, so it comes with the blob. */
+static struct st_block first_block __attribute__((section(".bss.block"), aligned(4096)));
+
 struct st_block *st_block_at(uint32_t index)
 {
-    return (struct st_block *)(BLOCKS_BASE + (uint64_t)index * ST_BLOCK_AREA + ST_GUARD);
+    return !index ? &first_block : (struct st_block *)(BLOCKS_BASE + (uint64_t)index * ST_BLOCK_AREA + ST_GUARD);
 }
 
 static struct st_stack kernel_stack(struct st_block *block)
@@ -18,7 +21,7 @@ static struct st_stack kernel_stack(struct st_block *block)
 
 /* Memory for a block, when it is needed: all of them at once would be half a GiB of a program's RLIMIT_AS. The page below
  * stays free, to stop what runs over. */
-int64_t st_block_open(struct st_block *block, uint32_t index)
+static int64_t block_open(struct st_block *block, uint32_t index)
 {
     int64_t r = ST_SYS(__NR_mmap, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */, PRIVATE_MEMORY | MAP_FIXED_NOREPLACE, -1, 0);
     if (r < 0) return r;
@@ -26,15 +29,17 @@ int64_t st_block_open(struct st_block *block, uint32_t index)
     return 0;
 }
 
+/* `used` is 2, or the block is not published: nobody else takes it until all of it is reset. */
 static void block_reset(struct st_block *block)
 {
-    uint32_t index = block->index;
-    memset((uint8_t *)block + offsetof(struct st_block, tid), 0, offsetof(struct st_block, call) - offsetof(struct st_block, tid));
-    block->index = index;
-    block->used = 1;
+    uint32_t index = block->index, first = offsetof(struct st_block, python);
+    block->tid = 0;
+    memset((uint8_t *)block + first, 0, offsetof(struct st_block, call) - first);
     block->scopes = ~0u;
+    memset(block->counters, 0, sizeof block->counters);
     block->stack_virtual.flags = ST_SS_DISABLE;
     st_records[index].altstack = kernel_stack(block);
+    __atomic_store_n(&block->used, 1, __ATOMIC_RELEASE);
 }
 
 /* A block whose thread is gone is used again. A few are looked at on each call, so that thousands of threads stay cheap. */
@@ -67,7 +72,7 @@ struct st_block *st_block_new(void)
             return NULL;
         }
         block = st_block_at(index);
-        if (st_block_open(block, index) < 0) return NULL;
+        if (block_open(block, index) < 0) return NULL;
     }
     block_reset(block);
     __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
@@ -84,9 +89,9 @@ void st_block_free(struct st_block *block)
  * registers the altstack that the frame names. */
 struct st_block *st_block_of(struct st_context *uc)
 {
-    if (!(uc->stack.flags & ST_SS_DISABLE) && uc->stack.sp >= BLOCKS_BASE &&
-        uc->stack.sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA)
-        return (struct st_block *)uc->stack.sp;
+    uint64_t sp = uc->stack.flags & ST_SS_DISABLE ? 0 : uc->stack.sp;
+    if (sp == (uint64_t)&first_block || (sp >= BLOCKS_BASE && sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA))
+        return (struct st_block *)sp;
     if (st_state.dispatch) return st_dispatched_block(uc);
     struct st_block *block = st_block_new();
     if (!block) return NULL;
@@ -252,7 +257,7 @@ static void fork_child(struct st_block *block)
             st_exec_release(st_block_at(i), 0);
             st_block_free(st_block_at(i));
         }
-    memset(st_state.process_counters, 0, sizeof st_state.process_counters);
+    if (st_state.counted) memset(st_rare.process_counters, 0, sizeof st_rare.process_counters);
     st_trace_task(block, ST_EVENT_TASK, parent, 0);
 }
 

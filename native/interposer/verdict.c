@@ -17,10 +17,7 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         int64_t length = st_copy_string(call->path[i], (const void *)*argument, ST_PATH_MAX);
         if (length < 0) return ST_EFAULT;
         if (length == ST_PATH_MAX) return ST_ENAMETOOLONG;
-        if (st_state.exe[0] && st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) {
-            length = st_length(st_state.exe);
-            memcpy(call->path[i], st_state.exe, (uint64_t)length + 1);
-        }
+        if (st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) length = st_exe_path(call->path[i]);
         call->path_length[i] = (int32_t)length;
         *argument = (uint64_t)call->path[i];
         call->copied |= 1u << uses[i].path;
@@ -135,8 +132,9 @@ static int matches(const struct st_rule *rule, struct st_call *call)
 static int its_turn(struct st_block *block, const struct st_rule *rule)
 {
     if (!rule->first) return 1;
+    if (rule->count_by == ST_COUNT_PROCESS) st_state.counted = 1;
     uint64_t *counter = rule->count_by == ST_COUNT_THREAD || !st_state.ring ? &block->counters[rule->counter]
-                        : rule->count_by == ST_COUNT_PROCESS                ? &st_state.process_counters[rule->counter]
+                        : rule->count_by == ST_COUNT_PROCESS                ? &st_rare.process_counters[rule->counter]
                                                                             : &st_state.ring->tree_counters[rule->counter];
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
     if (n < rule->first || n > rule->last) return 0;

@@ -11,7 +11,7 @@
 
 /* ---- site stubs: stub i returns to where site i was called from ------------------------------- */
     .section .gate.stubs, "ax", @progbits
-    .balign 4096
+    .balign 16, 0xcc
     .globl st_stubs
 st_stubs:
     .set i, 0
@@ -51,7 +51,7 @@ st_enter_handler:
 
 /* ---- block stubs ---------------------------------------------------------------------------------- */
     .section .gate.blocks, "ax", @progbits
-    .balign 4096
+    .balign 256, 0xcc
     .globl st_block_stubs
 st_block_stubs:
     .set j, 0

@@ -168,6 +168,11 @@ static void forked(void)
     set_mask(SIG_SETMASK, blocked > 0 ? mask | 1ull << (SIGSYS - 1) : mask, NULL);
 }
 
+static void *map_memory(uint64_t at, uint64_t size)
+{
+    return mmap((void *)at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
 int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_bytes)
 {
     static int at_fork;
@@ -178,9 +183,8 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
     at_fork = 1;
     int32_t r = st_map_blob(blob_fd);
     if (r) return r;
-    arm.ring = mmap((void *)ST_RING_ADDRESS, RECORDS + trace_bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (arm.ring == MAP_FAILED) {
+    arm.ring = map_memory(ST_RING_ADDRESS, RECORDS);
+    if (arm.ring == MAP_FAILED || map_memory(ST_TRACE_ADDRESS, trace_bytes) == MAP_FAILED) {
         r = -errno;
         st_blob_unmapped();
         munmap((void *)ST_BLOB_BASE, REGION);
@@ -189,7 +193,7 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
     arm.ring->magic = ST_RING_MAGIC;
     arm.ring->abi = ST_ABI;
     arm.ring->slots = ST_RING_SLOTS;
-    arm.ring->trace_offset = RECORDS;
+    arm.ring->trace_offset = ST_TRACE_ADDRESS - ST_RING_ADDRESS;
     arm.ring->trace_size = trace_bytes;
     st_door_signal = st_blob_mapped()->signal_entry;
     st_door_sigsys = st_blob_mapped()->sigsys_entry;

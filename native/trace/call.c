@@ -138,7 +138,7 @@ static void success(struct st_decoder *d)
 void st_call_result(struct st_decoder *d, uint16_t flags)
 {
     if (flags & ST_EVENT_RESTART) {
-        error(d, 512);
+        error(d, -d->result);
     } else if (d->failed) {
         error(d, -d->result);
     } else {

@@ -15,8 +15,8 @@ _TRAPPED = (
     "rt_sigprocmask rt_sigaction sigaltstack rt_sigsuspend rt_sigtimedwait rt_sigpending signalfd signalfd4"
     " clone clone3 fork vfork execve execveat seccomp rt_sigreturn".split()
 )
-_KEPT = Condition(0, 4, "between", 1000, 1003)
-"""ST_KEPT_BLOB to ST_KEPT_BUNDLE of native/selftrace.h: what a run that starts programs keeps open for them."""
+_KEPT = Condition(0, 4, "between", 1000, 1004)
+"""ST_KEPT_BLOB to ST_KEPT_PROGRAM of native/selftrace.h: what a run that starts programs keeps open for them."""
 _ON_KEPT = ("close", "fstat", "newfstatat", "fcntl", "dup", "dup2", "dup3")
 _HOSTING = ("close_range", "readlink", "readlinkat")
 _MASK_ARGUMENT = {"ppoll": 3, "pselect6": 5, "epoll_pwait": 4, "epoll_pwait2": 4}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _STRINGS, _ALL = 10, 4096
 """ST_CAPTURE_STRINGS: how many of its strings are followed."""
+_DUMPED = 8192
+"""Bytes that are captured of a buffer where it is dumped."""
 _NUMBERS = 512
 """Numbers of calls that tables cover."""
 
@@ -59,6 +61,6 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=options.string_limit, follow=options.follow),
+        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, _DUMPED if options.read_fds or options.write_fds else 0), follow=options.follow),
         rules=tuple(rules),
     )

@@ -78,6 +78,8 @@ class CaptureSink:
         self._file.close()
 
 
+_ALL_FDS = 1 << 15
+"""A set of more descriptors is that of all."""
 _HEX = ("none", "non-ascii-chars", "non-ascii", "all")
 _NAMES = ("abbrev", "raw", "verbose")
 _CLOCKS = ("none", "time", "unix")
@@ -118,8 +120,6 @@ def line_options(options: TraceOptions, chosen: Any, calls: frozenset[int]) -> N
     _fill(chosen.abbrev, options.abbrev)
     _fill(chosen.verbose, options.verbose)
     _fill(chosen.raw, options.raw)
-    _fill(chosen.read_fds, options.read_fds)
-    _fill(chosen.write_fds, options.write_fds)
     _fill(chosen.signals, options.signals)
 
 
@@ -135,7 +135,7 @@ class TextSink:
         self._lib.st_lines_defaults(chosen)
         line_options(options, chosen, calls)
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
-        self._callbacks = _callbacks(self._ffi, chosen)
+        self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
             raise MemoryError
@@ -181,6 +181,17 @@ class TextSink:
             file.close()
 
 
+def _dumped(ffi: Any, chosen: Any, options: TraceOptions) -> list[Any]:
+    """The descriptors of -e read= and write=, which C reads as long as it writes lines."""
+    kept = []
+    for name, fds in (("read", options.read_fds), ("write", options.write_fds)):
+        numbers = ffi.new("int32_t[]", [-1] if len(fds) > _ALL_FDS else sorted(fds))
+        setattr(chosen, f"{name}_fds", numbers)
+        setattr(chosen, f"{name}_count", len(numbers))
+        kept.append(numbers)
+    return kept
+
+
 def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
     """What the line writer asks for: names of tasks. Kept by the sink: C has but their addresses."""
 
@@ -194,8 +205,19 @@ def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
         ffi.memmove(to, name, len(name))
         return len(name)
 
-    chosen.comm_of = comm_of
-    return (comm_of,)
+    @ffi.callback("uint32_t(int32_t, int32_t, uint64_t, char *, uint32_t)")  # type: ignore[untyped-decorator]
+    def socket_of(pid: int, fd: int, inode: int, to: Any, size: int) -> int:
+        from selftrace.trace.sockets import describe
+
+        if inode not in known:
+            known[inode] = describe(pid, inode).encode()
+        text = known[inode][:size]
+        ffi.memmove(to, text, len(text))
+        return len(text)
+
+    known: dict[int, bytes] = {}
+    chosen.comm_of, chosen.socket_of = comm_of, socket_of
+    return comm_of, socket_of
 
 
 class SummarySink:
