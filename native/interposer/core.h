@@ -197,13 +197,14 @@ struct st_block {
     struct st_sighand *sighand;
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
-    st_mask exec_mask;   /* the program's mask over an exec: all is blocked until the loader is done */
-    uint32_t traceme;    /* PTRACE_TRACEME was called and has yet to be made */
-    uint32_t traced;     /* the call under way gets an event when it returns */
-    uint32_t scopes;     /* whose rules and events this thread is under, one bit each; see dispatch.c */
-    uint32_t dispatched; /* user dispatch is on for the thread */
-    uint32_t inside;     /* the plan is in use: it must not change */
-    uint8_t selector;    /* what the kernel reads on each call: 1, it arrives here */
+    st_mask exec_mask;       /* the program's mask over an exec: all is blocked until the loader is done */
+    uint32_t traceme;        /* PTRACE_TRACEME was called and has yet to be made */
+    uint32_t traced;         /* the call under way gets an event when it returns */
+    uint32_t scopes;         /* whose rules and events this thread is under, one bit each; see dispatch.c */
+    uint32_t dispatched;     /* user dispatch is on for the thread */
+    uint32_t inside;         /* the plan is in use: it must not change */
+    uint64_t sigreturn_site; /* where a sigreturn of the program's own comes from */
+    uint8_t selector;        /* what the kernel reads on each call: 1, it arrives here */
     uint8_t pad[3];
     struct st_exec exec;
     struct st_call call; /* from here on down: what few calls use, or only the first bytes of */

@@ -174,6 +174,16 @@ static void show_restart(struct st_block *block, const struct st_record *record,
     st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, gone ? ST_EVENT_CANCELLED : ST_EVENT_RESTART);
 }
 
+/* User dispatch: a sigreturn that has yet to be made in the gate. The frame becomes the program's again, and the call comes
+ * again from its site: whoever returns to it may be out of the blob's reach by then. */
+static void undo_sigreturn(const struct st_block *block, struct st_regs *regs)
+{
+    struct st_context *theirs = (struct st_context *)regs->rsp;
+    theirs->stack = block->stack_virtual;
+    if (block->sigsys_blocked) theirs->mask |= ST_BIT(ST_SIGSYS);
+    regs->rip = block->sigreturn_site - 2;
+}
+
 /* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
 void st_show_site(struct st_block *block, struct st_context *uc)
 {
@@ -186,6 +196,7 @@ void st_show_site(struct st_block *block, struct st_context *uc)
         show_result(block, uc);
         return;
     }
+    if (st_state.dispatch && block && regs->rip == (uint64_t)st_gate_call && regs->rax == __NR_rt_sigreturn) undo_sigreturn(block, regs);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
         if (gone) uncount(regs->rax);
@@ -534,6 +545,7 @@ static void own_sigreturn(struct st_block *block, struct st_context *uc)
         take_back(block, &copy);
         st_copy_out(theirs, &copy, sizeof copy);
     }
+    block->sigreturn_site = uc->regs.rip;
     uc->regs.rip = (uint64_t)st_gate_call;
 }
 
