@@ -120,14 +120,15 @@ struct st_event {
     uint16_t kind, flags; /* st_event_kind; ST_EVENT_* flags */
     int32_t sysno;
 };
-#define ST_EVENT_INJECTED 1   /* exit: the result is a fault's */
-#define ST_EVENT_DELAYED 2    /* exit: a fault delayed it */
-#define ST_EVENT_RESTART 4    /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
-#define ST_EVENT_NO_RETURN 8  /* entry: it will have no exit */
-#define ST_EVENT_CUT 16       /* chunks did not fit */
-#define ST_EVENT_CANCELLED 64 /* exit: a signal came before the call was made, which comes again: neither is to be shown */
-#define ST_EVENT_GROUP 128    /* end: of all threads of the process (exit_group) */
-#define ST_EVENT_REFUSED 32   /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_INJECTED 1    /* exit: the result is a fault's */
+#define ST_EVENT_DELAYED 2     /* exit: a fault delayed it */
+#define ST_EVENT_RESTART 4     /* exit: a signal came first, the call is made again after its handler (ERESTARTSYS) */
+#define ST_EVENT_NO_RETURN 8   /* entry: it will have no exit */
+#define ST_EVENT_CUT 16        /* chunks did not fit */
+#define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
+#define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
+#define ST_EVENT_SIGNALLED 128 /* exit: a fault sent a signal */
+#define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
     struct st_event event;
@@ -206,11 +207,12 @@ enum st_pattern_kind { ST_PATTERN_EXACT, ST_PATTERN_TREE, ST_PATTERN_GLOB };
 enum st_addr_kind { ST_ADDR_CONNECT, ST_ADDR_BIND, ST_ADDR_SENDMSG, ST_ADDR_SENDMMSG };
 enum st_action { ST_ALLOW, ST_ERROR, ST_RETVAL, ST_CONTENT, ST_SIGNAL, ST_LOG, ST_DELAY_ENTER, ST_DELAY_EXIT, ST_KILL, ST_PYTHON };
 enum st_count_by { ST_COUNT_THREAD, ST_COUNT_PROCESS, ST_COUNT_TREE };
-enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THREAD };
+enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THREAD, ST_MATCH_SCOPE };
 #define ST_GATE_KILL 1
 #define ST_GATE_LOG 2
 #define ST_GATE_QUIET 4
 #define ST_COUNTERS 512
+#define ST_SCOPES 32 /* in process: whom a rule or an event is for, a bit in a thread's mask */
 
 struct st_span {
     uint32_t first, count;
@@ -253,7 +255,9 @@ struct st_match {
 };
 struct st_rule {
     uint32_t row;
-    uint8_t action, count_by, pad[2];
+    uint8_t action, count_by;
+    uint8_t fired; /* 1 + index of the count of its acts; 0: they are not counted */
+    uint8_t pad;
     int32_t error, signal;
     int64_t retval;
     struct st_text content;
@@ -269,7 +273,7 @@ struct st_call_entry {
     uint32_t address;
     int32_t fd;
     uint32_t known;
-    uint32_t traced;
+    uint32_t traced; /* the scopes that want its events */
 };
 
 struct st_plan {
@@ -350,6 +354,13 @@ struct st_arm {
     uint32_t ldso_known;
     uint64_t ldso_low, ldso_high; /* ld.so's text: Python is never called for sites in it */
 };
+/* User dispatch: what lies outside the blob, because a thread may be there while it is unmapped. `visitors` counts the
+ * threads without a block that are inside. */
+struct st_door {
+    uint64_t entry, restorer, out, back, gone;
+    uint64_t *visitors;
+};
+enum st_order { ST_ORDER_JOIN = 1, ST_ORDER_QUIT = 2 };
 struct st_blob {
     uint64_t magic;
     uint32_t abi, pad;
@@ -366,6 +377,20 @@ struct st_blob {
     /* A hook for a process that is armed without one; as in st_arm. embedded: its Python is ours, the program has none. */
     void (*attach)(void (*hook)(struct st_call *call), uint32_t (*stack)(uint8_t *text, uint32_t size, uint32_t *foreign),
                    int32_t embedded);
+    /* ---- user dispatch: dispatch.c has what each is for */
+    uint64_t signal_entry, sigsys_entry;
+    int64_t (*engage)(const struct st_arm *arm, const struct st_door *door);
+    uint8_t *(*selector)(void);
+    int64_t (*join)(uint32_t scopes, uint64_t program);
+    int64_t (*quit)(void);
+    void (*scope_begins)(uint32_t scopes);
+    int32_t (*scope_ends)(uint32_t scope, int32_t *tids, int32_t most);
+    int64_t (*order)(int32_t tid, uint32_t order, uint32_t scopes);
+    int32_t (*is_dispatched)(int32_t tid);
+    void (*change)(const struct st_plan *plan);
+    void (*forget_counter)(uint32_t counter);
+    void (*release)(void);
+    uint64_t *fired;
 };
 /* cffi: end */
 #endif

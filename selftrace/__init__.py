@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from selftrace.events.event import TraceEvent
     from selftrace.events.trace import Trace
+    from selftrace.inprocess.faults import inject
+    from selftrace.inprocess.tracing import tracing
     from selftrace.policy.api import Policy
     from selftrace.policy.kill import Kill
     from selftrace.result import Event, Frame, Guarantee, Result, Usage, Violation
@@ -52,7 +54,9 @@ _HOMES = {
     "Usage": "result",
     "Violation": "result",
     "arun": "running",
+    "inject": "inprocess.faults",
     "run": "running",
+    "tracing": "inprocess.tracing",
 }
 
 __all__ = [
@@ -75,7 +79,9 @@ __all__ = [
     "Usage",
     "Violation",
     "arun",
+    "inject",
     "run",
+    "tracing",
 ]
 
 

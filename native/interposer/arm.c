@@ -33,6 +33,20 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .own = st_own,
     .gate_call = (uint64_t)st_gate_call,
     .attach = attach,
+    .signal_entry = (uint64_t)st_signal_entry,
+    .sigsys_entry = (uint64_t)st_sigsys_entry,
+    .engage = st_engage,
+    .selector = st_selector,
+    .join = st_join,
+    .quit = st_quit,
+    .scope_begins = st_scope_begins,
+    .scope_ends = st_scope_ends,
+    .order = st_order,
+    .is_dispatched = st_is_dispatched,
+    .change = st_change,
+    .forget_counter = st_forget_counter,
+    .release = st_release,
+    .fired = st_state.fired,
 };
 
 static int64_t first_block(void)
@@ -42,6 +56,7 @@ static int64_t first_block(void)
     block->tid = st_state.main_tid;
     block->pid = st_state.pid;
     block->sighand = &st_state.sighand;
+    block->scopes = ~0u;
     struct st_stack ours = {.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     st_records[0].altstack = ours;
     st_records[0].published = 1;
@@ -63,7 +78,7 @@ static int64_t take_sigsys(void)
 /* Text, read-only data and gate cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
 void st_seal(void)
 {
-    ST_SYS(462 /* mseal */, ST_BLOB_BASE, ((uint64_t)st_gate_end - ST_BLOB_BASE + 4095) & ~4095ull, 0);
+    ST_SYS(462 /* mseal */, ST_BLOB_BASE, ((uint64_t)st_late_end - ST_BLOB_BASE + 4095) & ~4095ull, 0);
 }
 
 struct filter {

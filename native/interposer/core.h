@@ -149,12 +149,17 @@ struct st_record {
     uint64_t claimed;  /* its event's position in the ring, bit 0 set; 0: none yet */
     uint32_t event;    /* st_event_state of the call under way */
     uint32_t flags;    /* ST_EVENT_* of that */
-    uint64_t unused[6];
+    uint64_t parent;   /* user dispatch: the record of whoever makes the clone that this block is for */
+    uint32_t post;     /* user dispatch: ST_POST_*, for a call that ST_STUB_TRACE comes back from */
+    uint32_t pad2;
+    uint64_t unused[4];
 };
 
 /* Whether a call gets an event when it returns. AT_TRAP: by the handler, of ST_STUB_POST. DUE: by st_trace_return; WRITTEN:
  * and the thread may still be on its way back from there. */
 enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
+
+enum { ST_POST_WAITS = 1, ST_POST_RUNS = 2 }; /* st_post is to be called; it is at work, with signals blocked */
 
 /* A vfork parent's share of a block while its child borrows it. */
 struct st_vfork {
@@ -192,9 +197,15 @@ struct st_block {
     struct st_sighand *sighand;
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
-    uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
-    uint32_t traced;   /* the call under way gets an event when it returns */
-    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
+    st_mask exec_mask;       /* the program's mask over an exec: all is blocked until the loader is done */
+    uint32_t traceme;        /* PTRACE_TRACEME was called and has yet to be made */
+    uint32_t traced;         /* the call under way gets an event when it returns */
+    uint32_t scopes;         /* whose rules and events this thread is under, one bit each; see dispatch.c */
+    uint32_t dispatched;     /* user dispatch is on for the thread */
+    uint32_t inside;         /* the plan is in use: it must not change */
+    uint64_t sigreturn_site; /* where a sigreturn of the program's own comes from */
+    uint8_t selector;        /* what the kernel reads on each call: 1, it arrives here */
+    uint8_t pad[3];
     struct st_exec exec;
     struct st_call call; /* from here on down: what few calls use, or only the first bytes of */
     uint64_t counters[ST_COUNTERS];
@@ -205,6 +216,7 @@ struct st_block {
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
 _Static_assert(ST_RING_ADDRESS + ST_RING_BYTES <= ST_PLAN_ADDRESS, "the ring reaches the table");
 _Static_assert(sizeof(struct st_record) == ST_RECORD_BYTES && offsetof(struct st_record, saved) == ST_REC_SAVED, "");
+_Static_assert(offsetof(struct st_record, parent) == ST_REC_PARENT && offsetof(struct st_record, post) == ST_REC_POST, "");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
@@ -235,9 +247,14 @@ struct st_state {
     uint32_t blocks;          /* blocks ever made, but number 0 */
     uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
     uint64_t slow_calls;      /* executed the slower way: no stub left */
-    uint32_t tsc_off, pad;    /* the program has forbidden itself the time-stamp counter */
-    uint32_t loaded;          /* how the program that the loader started is known: exec.c; 0: another started it */
-    uint32_t counted;         /* process_counters are in use */
+    uint32_t tsc_off;         /* the program has forbidden itself the time-stamp counter */
+    uint32_t dispatch;        /* user dispatch brings the calls, not seccomp */
+    uint32_t changing;        /* the plan is about to be another one: nobody may begin to read it */
+    uint32_t pad;
+    struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
+    uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
+    uint32_t loaded;           /* how the program that the loader started is known: exec.c; 0: another started it */
+    uint32_t counted;          /* process_counters are in use */
 };
 /* What most processes never touch: pages of its own. */
 struct st_rare {
@@ -249,13 +266,14 @@ extern struct st_rare st_rare;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
 extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
-    st_text_end[], st_gate_end[];
+    st_text_end[], st_gate_end[], st_late[], st_late_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
 void st_sigreturn_trap(void);
 void st_python_tramp(void);
 int64_t st_gate_call(void);
+int64_t st_set_altstack(const struct st_stack *stack, uint8_t *top);
 _Noreturn void st_leave(struct st_context *uc, uint64_t stub, const st_mask *mask);
 
 /* gate */
@@ -315,8 +333,32 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
 void st_child(struct st_block *block, struct st_context *uc);
 struct st_block *st_block_at(uint32_t index);
 
+/* user dispatch */
+void st_enter(struct st_block *block);
+void st_exit(struct st_block *block);
+struct st_block *st_dispatched_block(struct st_context *uc);
+struct st_block *st_arrived(struct st_frame *frame, uint64_t out[3]);
+int64_t st_register_door(int32_t signal, uint64_t flags);
+int st_is_order(int32_t signal, const struct st_siginfo *info);
+uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3]);
+void st_native_child(struct st_block *block, struct st_context *uc, struct st_record *record);
+st_mask st_all_blocked(void);
+int64_t st_engage(const struct st_arm *arm, const struct st_door *door);
+uint8_t *st_selector(void);
+int64_t st_join(uint32_t scopes, st_mask program);
+int64_t st_quit(void);
+void st_scope_begins(uint32_t scopes);
+int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most);
+int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes);
+int32_t st_is_dispatched(int32_t tid);
+void st_change(const struct st_plan *plan);
+void st_forget_counter(uint32_t counter);
+void st_release(void);
+
 /* signals */
-uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2]);
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);
+void st_show_site(struct st_block *block, struct st_context *uc);
+struct st_frame *st_move_frame(struct st_frame *frame, uint64_t top, uint64_t low);
 void st_before_sigreturn(struct st_context *uc);
 int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call);
 void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_siginfo *info);

@@ -139,7 +139,7 @@ static const struct st_call_entry *entry_of(int32_t sysno)
 
 int st_traced(const struct st_block *block, int32_t sysno)
 {
-    return speaks(block) && entry_of(sysno)->traced;
+    return speaks(block) && (entry_of(sysno)->traced & block->scopes) != 0;
 }
 
 static void captured(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
@@ -227,7 +227,9 @@ void st_trace_interrupted(struct st_block *block, struct st_record *record)
 void st_trace_after(struct st_record *record)
 {
     struct st_block *block = st_block_at((uint32_t)(record - st_records));
+    st_enter(block);
     put_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags, &record->claimed);
+    st_exit(block);
     record->event = ST_EVENT_WRITTEN;
 }
 

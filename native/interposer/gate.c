@@ -95,7 +95,12 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
     struct st_record *record = &st_records[block->index];
     struct st_regs *regs = &uc->regs;
     stub = returning(block, uc, stub);
-    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
+    record->post = 0;
+    if (stub == ST_STUB_POST && st_state.dispatch) { /* no second trap in the gate: st_trace_return looks at this */
+        record->post = ST_POST_WAITS;
+        stub = ST_STUB_TRACE;
+    }
+    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE && !record->post ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
     record->flags = block->call.event_flags;
     record->claimed = 0;
     record->delay_exit_us = record->signal = 0;

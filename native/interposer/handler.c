@@ -11,7 +11,7 @@ static int tells_tracer(int32_t sysno)
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
-    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
+    if ((call->sysno == __NR_execve || call->sysno == __NR_execveat) && !st_state.dispatch) {
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
         st_task_ends();
@@ -97,6 +97,7 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
+    st_enter(block);
     if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
         st_mask open = ST_SYNCHRONOUS;
         ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
@@ -105,5 +106,6 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         st_records[block->index].event = ST_NO_EVENT;
         trapped(block, uc);
     }
+    st_exit(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }

@@ -15,8 +15,8 @@
 #define ST_STUB_TRACE_END 96
 #define ST_STUB_CLONE 96 /* the same for a clone whose child has no altstack yet */
 #define ST_STUB_CLONE_TRAP 117
-#define ST_STUB_CHILD_TRAP 183
-#define ST_STUB_LEAVE 192 /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
+#define ST_STUB_CHILD_TRAP 183 /* under user dispatch nothing in the gate traps: what follows these jumps to dispatch.c */
+#define ST_STUB_LEAVE 192      /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
 
 /* one block's record */
 #define ST_REC_RDI 0
@@ -33,6 +33,8 @@
 #define ST_REC_ALTSTACK 112 /* a stack_t: the block's own signal stack */
 #define ST_REC_CLONE_RESULT 224
 #define ST_REC_SAVED 256 /* rsp rbx rbp r12 r13 r14 r15 eflags of a thread that writes the event of its result */
+#define ST_REC_PARENT 336
+#define ST_REC_POST 344
 
 /* ucontext and frame */
 #define ST_UC_STACK 16

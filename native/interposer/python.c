@@ -65,7 +65,9 @@ int64_t st_next(struct st_call *call)
     struct st_block *block = block_of(call);
     uint32_t depth = block->python;
     block->python = 0; /* later handlers of this call are part of the chain */
+    st_enter(block);
     enum st_verdict verdict = st_continue(block, call);
+    st_exit(block);
     block->python = depth;
     return verdict;
 }

@@ -17,6 +17,7 @@ static void unlock(struct st_sighand *hand)
 
 static int64_t register_ours(int32_t signal, uint64_t flags)
 {
+    if (st_state.dispatch) return st_register_door(signal, flags);
     struct st_sigaction ours = {(uint64_t)st_signal_entry, flags | ST_SA_SIGINFO | ST_SA_RESTORER, (uint64_t)st_restorer,
                                 ~0ull & ~ST_BIT(ST_SIGSYS)};
     return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
@@ -123,15 +124,23 @@ static void uncount(uint64_t sysno)
  * or back. */
 static int event_under_way(const struct st_block *block, const struct st_regs *regs)
 {
-    if (!block || st_records[block->index].event < ST_EVENT_DUE) return 0;
+    if (!block || (st_records[block->index].event < ST_EVENT_DUE && !st_records[block->index].post)) return 0;
     if (regs->rip >= (uint64_t)st_trace_return && regs->rip < (uint64_t)st_trace_return_end) return 1;
     return regs->rsp - (uint64_t)block->stack <= ST_BLOCK_STACK;
 }
 
+/* User dispatch: the second half of a call, for which the thread was on its way. */
+static void post_here(struct st_block *block, struct st_context *uc)
+{
+    st_records[block->index].post = 0;
+    st_post(block, uc, block->index);
+}
+
 /* The event is finished here, and the call has returned. */
-static void show_result(struct st_block *block, struct st_regs *regs)
+static void show_result(struct st_block *block, struct st_context *uc)
 {
     struct st_record *record = &st_records[block->index];
+    struct st_regs *regs = &uc->regs;
     int saved = regs->rip < (uint64_t)st_trace_return || regs->rip >= (uint64_t)st_trace_saved;
     if (!saved) record->result = regs->rax;
     if (regs->rip >= (uint64_t)st_claimed && regs->rip < (uint64_t)st_claim_end) {
@@ -151,7 +160,10 @@ static void show_result(struct st_block *block, struct st_regs *regs)
     show_args(regs, record);
     regs->rax = record->result;
     regs->rip = record->site;
-    st_trace_finish(block, record);
+    if (record->post)
+        post_here(block, uc);
+    else
+        st_trace_finish(block, record);
 }
 
 /* A call of which nothing came: a signal was first. It is made again after the handler, or gone: was not made at all. */
@@ -162,8 +174,18 @@ static void show_restart(struct st_block *block, const struct st_record *record,
     st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, gone ? ST_EVENT_CANCELLED : ST_EVENT_RESTART);
 }
 
+/* User dispatch: a sigreturn that has yet to be made in the gate. The frame becomes the program's again, and the call comes
+ * again from its site: whoever returns to it may be out of the blob's reach by then. */
+static void undo_sigreturn(const struct st_block *block, struct st_regs *regs)
+{
+    struct st_context *theirs = (struct st_context *)regs->rsp;
+    theirs->stack = block->stack_virtual;
+    if (block->sigsys_blocked) theirs->mask |= ST_BIT(ST_SIGSYS);
+    regs->rip = block->sigreturn_site - 2;
+}
+
 /* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
-static void show_site(struct st_block *block, struct st_context *uc)
+void st_show_site(struct st_block *block, struct st_context *uc)
 {
     struct st_regs *regs = &uc->regs;
     uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
@@ -171,9 +193,10 @@ static void show_site(struct st_block *block, struct st_context *uc)
     int gone = block && regs->rip >= leave && regs->rip < leave + 64; /* else the kernel has made it, and restarts it */
     if (gone) st_gone(block, uc, regs->rip == leave);
     if (event_under_way(block, regs)) {
-        show_result(block, regs);
+        show_result(block, uc);
         return;
     }
+    if (st_state.dispatch && block && regs->rip == (uint64_t)st_gate_call && regs->rax == __NR_rt_sigreturn) undo_sigreturn(block, regs);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
         if (gone) uncount(regs->rax);
@@ -197,7 +220,9 @@ static void show_site(struct st_block *block, struct st_context *uc)
             st_records[index].result = regs->rax;
             show_args(regs, record);
             regs->rip = record->site;
-            if (regs->rax == (uint64_t)-ST_EINTR)
+            if (record->post)
+                post_here(block, uc);
+            else if (regs->rax == (uint64_t)-ST_EINTR)
                 st_trace_interrupted(block, &st_records[index]);
             else
                 st_trace_finish(block, &st_records[index]);
@@ -217,7 +242,7 @@ static uint64_t fpstate_size(const struct st_context *uc)
 }
 
 /* The frame on another stack, as the kernel would have laid it there. NULL: it does not fit above `low`. */
-static struct st_frame *move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
+struct st_frame *st_move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
 {
     uint64_t fp = frame->context.regs.fpstate, size = fp ? fpstate_size(&frame->context) : 0;
     if (top - low < size + sizeof *frame + 64 + 24) return NULL;
@@ -238,8 +263,8 @@ static struct st_frame *choose_stack(struct st_block *block, struct st_frame *fr
     uint64_t sp = frame->context.regs.rsp;
     int ours = (uint64_t)frame >= (uint64_t)block->stack && (uint64_t)frame < (uint64_t)block->stack + ST_BLOCK_STACK;
     if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp))
-        return move_frame(frame, own->sp + own->size, own->sp);
-    return ours ? move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
+        return st_move_frame(frame, own->sp + own->size, own->sp);
+    return ours ? st_move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
 }
 
 /* A handler without room for its frame: the kernel makes it a SIGSEGV, the last one if that cannot be handled either. */
@@ -277,17 +302,19 @@ static int postponed(int32_t signal, struct st_frame *frame)
 {
     uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
-    if (rip < ST_BLOB_BASE || rip >= (uint64_t)st_text_end) return 0;
+    int ours = (rip >= ST_BLOB_BASE && rip < (uint64_t)st_text_end) || (rip >= (uint64_t)st_late && rip < (uint64_t)st_late_end);
+    if (!ours) return 0;
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
-    if (event_under_way(st_block_of(&frame->context), &frame->context.regs)) return 0;
+    const struct st_block *block = st_block_of(&frame->context);
+    int posting = block && st_records[block->index].post == ST_POST_RUNS;
+    if (!posting && event_under_way(block, &frame->context.regs)) return 0;
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
     return 1;
 }
 
-static struct st_sigaction take_action(struct st_block *block, int32_t signal)
+static struct st_sigaction take_action(struct st_sighand *hand, int32_t signal)
 {
-    struct st_sighand *hand = block->sighand;
     lock(hand);
     struct st_sigaction action = hand->actions[signal];
     if (action.handler > ST_SIG_IGN && (action.flags & ST_SA_RESETHAND)) hand->actions[signal].handler = ST_SIG_DFL;
@@ -295,14 +322,32 @@ static struct st_sigaction take_action(struct st_block *block, int32_t signal)
     return action;
 }
 
-/* Decides what the program sees of a signal. Out: the frame to enter its handler on and the mask to set.
- * Returns the handler, 0 for none. Every signal is blocked here. */
-uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
+/* What a handler returns to. Under user dispatch the program's own: nothing on a stack may point into the blob when it goes. */
+static uint64_t restorer(const struct st_sigaction *action)
+{
+    if (!st_state.dispatch) return (uint64_t)st_restorer;
+    return action->flags & ST_SA_RESTORER ? action->restorer : st_state.door.restorer;
+}
+
+/* User dispatch: a signal for a thread that is not under it. Only the handler is ours. */
+static uint64_t bystander(int32_t signal, struct st_frame *frame, uint64_t out[3])
 {
     struct st_context *uc = &frame->context;
-    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
-    struct st_block *block = st_block_of(uc);
-    if (!block) return 0;
+    struct st_sigaction action = take_action(&st_state.sighand, signal);
+    if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
+    if (action.handler <= ST_SIG_IGN) {
+        take_default(signal, &frame->info);
+        return 0;
+    }
+    frame->return_address = restorer(&action);
+    out[1] = (uc->mask | action.mask | ((action.flags & ST_SA_NODEFER) ? 0 : ST_BIT(signal))) & ~ST_UNBLOCKABLE;
+    out[2] = st_state.door.out;
+    return action.handler;
+}
+
+static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame *frame, uint64_t out[3])
+{
+    struct st_context *uc = &frame->context;
     if (signal == ST_SIGSYS && block->sigsys_blocked) {
         block->sigsys_pending = 1;
         block->sigsys_info = frame->info;
@@ -312,15 +357,15 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
         st_trace_me(block);
         return 0;
     }
-    show_site(block, uc);
-    struct st_sigaction action = take_action(block, signal);
+    st_show_site(block, uc);
+    struct st_sigaction action = take_action(block->sighand, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
         st_trace_signal(block, signal, &frame->info, uc->regs.rip);
         take_default(signal, &frame->info);
         return 0;
     }
-    frame->return_address = (uint64_t)st_restorer;
+    frame->return_address = restorer(&action);
     frame = choose_stack(block, frame, action.flags);
     if (!frame) {
         no_room(block, signal, uc);
@@ -336,6 +381,24 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;
+}
+
+/* Decides what the program sees of a signal. Out: the frame to enter its handler on and the mask to set.
+ * Returns the handler, 0 for none. Every signal is blocked here. */
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3])
+{
+    struct st_context *uc = &frame->context;
+    out[2] = 0;
+    struct st_block *block = st_state.dispatch ? st_arrived(frame, out) : NULL;
+    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
+    if (st_is_order(signal, &frame->info)) return st_obey(block, frame, out);
+    if (!block && st_state.dispatch) return bystander(signal, frame, out);
+    if (!block) block = st_block_of(uc);
+    if (!block) return 0;
+    st_enter(block);
+    uint64_t handler = deliver(block, signal, frame, out);
+    st_exit(block);
+    return handler;
 }
 
 /* The other way: what the program left in its frame becomes what the kernel may read. */
@@ -482,6 +545,7 @@ static void own_sigreturn(struct st_block *block, struct st_context *uc)
         take_back(block, &copy);
         st_copy_out(theirs, &copy, sizeof copy);
     }
+    block->sigreturn_site = uc->regs.rip;
     uc->regs.rip = (uint64_t)st_gate_call;
 }
 
@@ -513,6 +577,7 @@ static int read_exe_link(struct st_context *uc, struct st_call *call)
 int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     const uint64_t *args = call->args;
+    if (st_state.dispatch && (call->sysno == __NR_readlink || call->sysno == __NR_readlinkat || call->sysno == __NR_ptrace)) return 0;
     switch (call->sysno) {
     case __NR_rt_sigaction: uc->regs.rax = (uint64_t)virtual_action(block, args); return 1;
     case __NR_rt_sigprocmask: uc->regs.rax = (uint64_t)virtual_mask(block, uc, args); return 1;

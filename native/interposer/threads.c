@@ -35,6 +35,7 @@ static void block_reset(struct st_block *block)
     uint32_t index = block->index, first = offsetof(struct st_block, python);
     block->tid = 0;
     memset((uint8_t *)block + first, 0, offsetof(struct st_block, call) - first);
+    block->scopes = ~0u;
     memset(block->counters, 0, sizeof block->counters);
     block->stack_virtual.flags = ST_SS_DISABLE;
     st_records[index].altstack = kernel_stack(block);
@@ -91,6 +92,7 @@ struct st_block *st_block_of(struct st_context *uc)
     uint64_t sp = uc->stack.flags & ST_SS_DISABLE ? 0 : uc->stack.sp;
     if (sp == (uint64_t)&first_block || (sp >= BLOCKS_BASE && sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA))
         return (struct st_block *)sp;
+    if (st_state.dispatch) return st_dispatched_block(uc);
     struct st_block *block = st_block_new();
     if (!block) return NULL;
     block->sighand = &st_state.sighand;
@@ -110,6 +112,7 @@ static uint64_t clone_flags(struct st_call *call)
     if (call->args[1] < 8 || call->args[1] > sizeof call->path[0]) return 0;
     if (st_copy_in(copy, (const void *)call->args[0], call->args[1]) < 0) return 0; /* the kernel says EFAULT */
     uint64_t flags = copy[0];
+    if (st_state.dispatch) return flags; /* such a child is none of ours */
     copy[0] &= ~ST_CLONE_CLEAR_SIGHAND;
     if (flags & ST_CLONE_CLEAR_SIGHAND && !(flags & ST_CLONE_SIGHAND)) call->args[0] = (uint64_t)copy;
     return flags;
@@ -151,16 +154,18 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     }
     child->sighand = block->sighand;
     child->sigsys_blocked = block->sigsys_blocked;
+    child->scopes = block->scopes;
     struct st_record *record = &st_records[child->index];
     const struct st_regs *r = &uc->regs;
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};
+    record->parent = (uint64_t)&st_records[block->index];
     record->parent_pending = 1;
     child->pid = block->tid; /* until it knows its own: who made it */
     st_records[block->index].event = block->traced ? ST_EVENT_AT_TRAP : ST_NO_EVENT;
     st_records[block->index].sysno = call->sysno;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
-    uc->mask = ST_ALL_BLOCKED;
+    uc->mask = st_all_blocked();
 }
 
 /* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. */
@@ -179,7 +184,7 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
     record->clone_flags = flags;
     record->mask = uc->mask;
     st_pass_hooked(block, uc, call->args);
-    uc->mask = ST_ALL_BLOCKED;
+    uc->mask = st_all_blocked();
 }
 
 static void back_to(struct st_context *uc, const uint64_t args[6], uint64_t site, uint64_t result)
@@ -276,6 +281,10 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
+    if (!result && st_state.dispatch) {
+        st_native_child(block, uc, record);
+        return;
+    }
     if (!result && !(record->clone_flags & ST_CLONE_FILES)) st_exec_forget(block);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);

@@ -119,6 +119,7 @@ static int matches(const struct st_rule *rule, struct st_call *call)
         case ST_MATCH_SCALAR: yes = all_hold(match->span, call); break;
         case ST_MATCH_PATH: yes = path_in(match, call); break;
         case ST_MATCH_ADDR: yes = address_in(match, call); break;
+        case ST_MATCH_SCOPE: yes = (((const struct st_block *)call->block)->scopes & match->span.first) != 0; break;
         case ST_MATCH_THREAD: yes = (call->tid == st_state.main_tid) == (match->which == 0); break;
         default: break;
         }
@@ -181,13 +182,18 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     call->rule_row = rule->row;
     switch (rule->action) {
     case ST_ALLOW: return -2;
-    case ST_ERROR: call->event_flags |= ST_EVENT_INJECTED; return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
+    case ST_ERROR:
+        call->event_flags |= ST_EVENT_INJECTED;
+        return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
     case ST_RETVAL:
         call->event_flags |= ST_EVENT_INJECTED;
         call->result = rule->retval;
         return ST_VERDICT_RESULT;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
-    case ST_SIGNAL: call->signal = (uint32_t)rule->signal; return -1;
+    case ST_SIGNAL:
+        call->event_flags |= ST_EVENT_SIGNALLED;
+        call->signal = (uint32_t)rule->signal;
+        return -1;
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
     case ST_DELAY_ENTER:
         call->event_flags |= ST_EVENT_DELAYED;
@@ -222,6 +228,7 @@ enum st_verdict st_continue(struct st_block *block, struct st_call *call)
     while (call->rule < entry->rules.count) {
         const struct st_rule *rule = ST_PLAN_AT(struct st_rule, plan->rules) + refs[call->rule++];
         if (!matches(rule, call) || !its_turn(block, rule)) continue;
+        if (rule->fired) __atomic_fetch_add(&st_state.fired[rule->fired - 1], 1, __ATOMIC_RELAXED);
         int verdict = act(block, call, rule);
         if (verdict >= 0) return (enum st_verdict)verdict;
         if (verdict == -2) call->rule = entry->rules.count;
@@ -257,6 +264,7 @@ enum st_verdict st_judge(struct st_block *block, struct st_call *call)
     enum st_verdict verdict = ST_VERDICT_RESULT;
     const struct st_call_entry *entry = ST_PLAN_AT(struct st_call_entry, plan->calls) + (uint32_t)call->sysno;
     if ((uint32_t)call->sysno >= ST_NR_MAX || !entry->known) {
+        if (st_state.dispatch) return ST_VERDICT_PASS; /* nothing is refused for being new */
         call->rule_row = plan->unknown_row;
         call->result = -ST_ENOSYS;
         if ((uint32_t)call->sysno < ST_NR_MAX && !refuse(call, plan->unknown_error, plan->unknown_row, 0)) return ST_VERDICT_PASS;

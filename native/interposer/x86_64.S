@@ -80,6 +80,7 @@ st_block_stubs:
     movq %rax, st_records+ST_RECORD_BYTES*j+ST_REC_CLONE_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
+    jmp st_clone_return
 1:  movq %rdi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
     movq %rsi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip)
     leaq st_records+ST_RECORD_BYTES*j+ST_REC_ALTSTACK(%rip), %rdi
@@ -92,6 +93,7 @@ st_block_stubs:
     movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip), %rsi
     movl $NR_CHILD, %eax
     syscall
+    jmp st_child_return
     .balign 64, 0xcc
     syscall                                           /* ST_STUB_LEAVE */
     movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE(%rip), %rdi
@@ -162,13 +164,16 @@ st_signal_entry:
     cld
     movl %edi, %r13d
     movq %rsp, %r14
-    subq $24, %rsp              /* frame address out, mask out; keeps rsp 16-aligned at the call */
+    subq $24, %rsp              /* frame address out, mask out, way out; keeps rsp 16-aligned at the call */
     movq %rsp, %rdx
     movq %r14, %rsi
-    call st_deliver             /* handler = st_deliver(sig, frame, out[2]) */
+    call st_deliver             /* handler = st_deliver(sig, frame, out[3]) */
     testq %rax, %rax
     jz 1f
     movq %rax, %r12
+    movq %rax, %r15
+    cmpq $0, 16(%rsp)
+    cmovneq 16(%rsp), %r12      /* st_door_out, which goes to r15 */
     movq (%rsp), %rcx           /* the frame, perhaps moved */
     movq 8(%rsp), %rdx          /* the handler's mask */
     movq %rcx, %rsp
@@ -179,8 +184,14 @@ st_signal_entry:
     xorl %edx, %edx
     movl $8, %r10d
     jmp st_enter_handler
-1:  leaq 8(%r14), %rsp          /* nothing for the program: back as the kernel saved it */
+1:  movq 16(%rsp), %rcx
+    testq %rcx, %rcx
+    jnz 2f
+    leaq 8(%r14), %rsp          /* nothing for the program: back as the kernel saved it */
     jmp st_sigreturn_trap
+2:  movq (%rsp), %rsp           /* the same out of the blob: st_door_back or st_door_gone */
+    addq $8, %rsp
+    jmp *%rcx
 
     .globl st_restorer          /* return address of a program's handler; rsp at the ucontext */
 st_restorer:
@@ -197,10 +208,12 @@ st_restorer:
 st_leave:
     movq %rdx, %r10
     movq ST_UC_FPSTATE(%rdi), %r11
+    testq %r11, %r11            /* none: nothing has touched those registers */
+    jz 1f
     movl $-1, %eax
     movl $-1, %edx
     xrstor64 (%r11)
-    movq %rsi, %r11
+1:  movq %rsi, %r11
     movq %r10, %rsi
     movq ST_UC_REGS(%rdi), %r8
     movq ST_UC_REGS+8(%rdi), %r9
@@ -239,6 +252,8 @@ st_trace_saved:
     movq %rcx, %rbx
     movq %rcx, %rdi
     cld
+    cmpl $0, ST_REC_POST(%rcx)
+    jne 1f
     call st_trace_after
     pushq ST_REC_SAVED+56(%rbx)
     popfq
@@ -254,7 +269,49 @@ st_trace_saved:
     movq ST_REC_SAVED+8(%rcx), %rbx
     movq ST_REC_SAVED(%rcx), %rsp
     jmp *ST_REC_RETURN(%rcx)
+1:  movq %rcx, %rsi
+    call st_post_jump
 st_trace_return_end:
+
+/* User dispatch: parent and child of a clone, come back through the child's stub with all signals blocked. rcx is where in
+ * the stub. Each saves its registers in its own block's record, and goes on there. */
+    .macro SAVE_IN record
+    movq %rsp, ST_REC_SAVED(\record)
+    movq %rbx, ST_REC_SAVED+8(\record)
+    movq %rbp, ST_REC_SAVED+16(\record)
+    movq %r12, ST_REC_SAVED+24(\record)
+    movq %r13, ST_REC_SAVED+32(\record)
+    movq %r14, ST_REC_SAVED+40(\record)
+    movq %r15, ST_REC_SAVED+48(\record)
+    movq %r11, ST_REC_SAVED+56(\record)
+    .endm
+    .macro RECORD_OF_STUB
+    leaq st_block_stubs(%rip), %rax
+    subq %rax, %rcx
+    shrq $8, %rcx
+    imulq $ST_RECORD_BYTES, %rcx, %rcx
+    leaq st_records(%rip), %rax
+    addq %rax, %rcx
+    .endm
+    .globl st_clone_return, st_child_return
+st_clone_return:
+    RECORD_OF_STUB
+    movq ST_REC_PARENT(%rcx), %rax
+    SAVE_IN %rax
+    movq ST_REC_ALTSTACK(%rax), %rsp
+    addq $0xf000, %rsp
+    cld
+    movq %rax, %rdi
+    movq %rcx, %rsi
+    call st_post_jump
+st_child_return:
+    RECORD_OF_STUB
+    SAVE_IN %rcx
+    movq ST_REC_ALTSTACK(%rcx), %rsp
+    addq $0xf000, %rsp
+    cld
+    movq %rcx, %rdi
+    call st_child_jump
 
 /* Takes room in the ring: (word, old, new, said, old | 1). A signal at st_claimed finds by the flags whether it is ours, and
  * says so for us. 0: somebody else was faster. */
@@ -269,6 +326,19 @@ st_claim_end:
     movl $1, %eax
     ret
 1:  xorl %eax, %eax
+    ret
+
+/* sigaltstack from the altstack itself, which the kernel refuses: (stack, another stack's top). */
+    .globl st_set_altstack
+st_set_altstack:
+    pushq %rbx
+    movq %rsp, %rbx
+    movq %rsi, %rsp
+    xorl %esi, %esi
+    movl $__NR_sigaltstack, %eax
+    call st_gate_call
+    movq %rbx, %rsp
+    popq %rbx
     ret
 
 /* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */

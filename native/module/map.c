@@ -26,6 +26,11 @@ const struct st_blob *st_blob_mapped(void)
     return mapped;
 }
 
+void st_blob_unmapped(void)
+{
+    mapped = NULL;
+}
+
 static int32_t map_segment(int fd, const Elf64_Phdr *p)
 {
     uint64_t low = p->p_vaddr & ~4095ull, file_end = (p->p_vaddr + p->p_filesz + 4095) & ~4095ull;

@@ -81,8 +81,34 @@ void st_counts_free(struct st_counts *counts);
 void st_counts_feed(struct st_counts *counts, const uint8_t *frames, uint64_t size);
 /* NULL: no such call returned. */
 const struct st_count *st_counts_of(const struct st_counts *counts, uint32_t sysno);
+/* The same in this process, for a ring that nobody waits for: any thread may read. */
+struct st_drain *st_drain_local(void *ring);
+void st_drain_forget(struct st_drain *drain);
+/* ---- tracing in this process, by Syscall User Dispatch. One engagement at a time; callers hold a lock of their own. */
+/* Maps the blob (its descriptor stays the caller's), a ring with room for trace_bytes of events (a power of two), takes the signal handlers. plan stays the caller's. */
+int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_bytes);
+/* Gives the handlers back and unmaps everything; no thread is under dispatch any more. -ETIMEDOUT: a thread sits in a signal
+ * handler's beginning, the blob stays, unused. */
+int32_t st_dispatch_release(void);
+/* The plan from now on; the one before is not read any more on return. */
+void st_dispatch_change(const void *plan);
+/* Puts this thread under these scopes; its calls pass until st_watch(1). */
+int32_t st_dispatch_join(uint32_t scopes);
+/* The same for another thread, which does it when it gets around to: see st_dispatch_has. Watched at once. */
+int32_t st_dispatch_order_join(int32_t tid, uint32_t scopes);
+int32_t st_dispatch_has(int32_t tid);
+/* Takes the scope from all threads, and those that are under none now off dispatch. How many could not be reached. */
+int32_t st_dispatch_scope_ends(uint32_t scope);
+void st_dispatch_forget_counter(uint32_t counter);
+uint64_t st_dispatch_fired(uint32_t scope);
+void st_dispatch_unfire(uint32_t scope);
+/* Whether this thread's calls arrive, from now on. Returns what was the case before. */
+int32_t st_watch(int32_t on);
+/* Puts all threads that are under dispatch under these scopes too. */
+void st_dispatch_scope_begins(uint32_t scopes);
 /* cffi: end */
 
+void st_blob_unmapped(void);
 void st_hook(struct st_call *call);
 /* Between the preload shim and this module; NULL, or what went wrong. st_embed starts a Python of its own, and returns
  * without the GIL; keys: the thread-specific ones that its C library may use. st_embed_adopt uses the Python that runs. */

@@ -86,6 +86,20 @@ struct st_drain *st_drain_new(void *ring)
     return NULL;
 }
 
+struct st_drain *st_drain_local(void *ring)
+{
+    struct st_drain *drain = calloc(1, sizeof *drain);
+    if (!drain) return NULL;
+    drain->ring = ring;
+    drain->from = sample();
+    return drain;
+}
+
+void st_drain_forget(struct st_drain *drain)
+{
+    free(drain);
+}
+
 void st_drain_free(struct st_drain *drain)
 {
     if (!drain) return;

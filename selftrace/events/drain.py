@@ -17,7 +17,7 @@ _ROOM = 1 << 20
 _CLOCK = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
-def _counter_is_clock() -> bool:
+def counter_is_clock() -> bool:
     """Whether the kernel itself takes the time from the time-stamp counter: then it is the same on all processors."""
     try:
         with open(_CLOCK) as file:
@@ -35,7 +35,7 @@ class Drain:
 
         self._ffi, self._lib = ffi, lib
         self._header = ring.header
-        clock = lib.ST_TIME_COUNTER if _counter_is_clock() else lib.ST_TIME_CLOCK
+        clock = lib.ST_TIME_COUNTER if counter_is_clock() else lib.ST_TIME_CLOCK
         self._header.trace_clock = lib.ST_TIME_CPU if cpu_time else clock
         self._header.trace_block = block
         self._out = ffi.new("uint64_t[]", _ROOM // 8)

@@ -23,6 +23,8 @@ _FAMILIES = {"unix": 1, "inet": 2, "inet6": 10}
 _PROTOCOLS = {"any": 0, "tcp": 6, "udp": 17}
 _NO_END = 0xFFFFFFFF
 _ALIGN = 8
+_SCOPE = 4
+_ALL_SCOPES = 0xFFFFFFFF
 
 
 def glob_codes(text: bytes) -> bytes:
@@ -151,7 +153,8 @@ class _Writer:
             "last": when.last if when and when.last is not None else _NO_END,
             "step": when.step if when else 0,
             "counter": counter,
-            "matches": self.add("matches", [self.match(match) for match in rule.matches]),
+            "fired": rule.fired,
+            "matches": self.add("matches", [*_scoped(rule), *(self.match(match) for match in rule.matches)]),
         }
 
     def array(self, ctype: str, entries: Sequence[Any]) -> bytes:
@@ -212,11 +215,16 @@ def _calls(plan: Plan, writer: _Writer, limit: int) -> list[dict[str, Any]]:
                 )["first"],
                 "fd": fds[0] if fds else -1,
                 "known": int(sysno in plan.filter.known),
-                "traced": int(sysno in native.traced),
+                "traced": native.scopes.get(sysno, _ALL_SCOPES) if sysno in native.traced else 0,
                 "captures": writer.add("captures", [_capture(op) for op in native.traced.get(sysno, ())]),
             }
         )
     return entries
+
+
+def _scoped(rule: NativeRule) -> list[dict[str, Any]]:
+    """Threads first: a rule that is not for them has nothing to look at."""
+    return [{"kind": _SCOPE, "which": 0, "negate": 0, "span": {"first": rule.scope, "count": 0}}] if rule.scope else []
 
 
 def _capture(op: Capture) -> dict[str, int]:
@@ -239,7 +247,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
     counted = [index for index, rule in enumerate(native.rules) if rule.when is not None]
     if len(counted) > lib.ST_COUNTERS:
         raise PolicyError(f"{len(counted)} rules count calls, {lib.ST_COUNTERS} can: name fewer calls in rules with `when`")
-    counters = {index: counter for counter, index in enumerate(counted)}
+    counters = {index: native.rules[index].counter if native.rules[index].counter >= 0 else n for n, index in enumerate(counted)}
     writer.add("rules", [writer.rule(rule, counters.get(index, 0)) for index, rule in enumerate(native.rules)])
     head = ffi.new("struct st_plan *")
     head.magic, head.abi = lib.ST_PLAN_MAGIC, lib.ST_ABI

@@ -162,7 +162,7 @@ def _matches(one: Fault, sysno: int, source: Table) -> tuple[Match, ...] | None:
     return tuple(found)
 
 
-def _actions(one: Fault) -> list[Action]:
+def actions_of(one: Fault) -> list[Action]:
     """In the order in which they can all happen: what answers ends the rules."""
     found: list[Action] = []
     if one.delay_enter_us:
@@ -187,7 +187,7 @@ def rules_of(one: Fault, name: str, of: Table | None = None, within: frozenset[i
         matches = _matches(one, sysno, source)
         if matches is None:
             continue
-        for action in _actions(one):
+        for action in actions_of(one):
             found.append(
                 Rule(
                     f"{name}:{source.by_number[sysno].name}",

@@ -38,6 +38,12 @@ LAYERS = {
     "cli": 9,
     "reports": 4,
     "manual": 0,
+    "trace": 4,
+    "tracer": 5,
+    "tracing": 6,
+    "inprocess": 5,
+    "testing": 6,
+    "pytest_plugin": 7,
 }
 """Higher rooms may import lower ones, and themselves."""
 NEVER_IN_TRACEE = ("session", "backends", "reports", "logging", "psutil", "ptrace", "pyseccomp")
