@@ -186,7 +186,17 @@ def _follow(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _sort(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.reports.summary import sort_key
+
+    sort_key(value)
     options.summary_sort = value
+
+
+def _columns(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.reports.summary import columns
+
+    columns(value)
+    options.summary_columns = value
 
 
 def _inject(options: TraceOptions, value: str, of: Table) -> None:
@@ -361,7 +371,7 @@ FORMS: tuple[Form, ...] = (
     Form("c", "summary-only", "no", _flag("summary", "only"), "count time, calls and errors"),
     Form("C", "summary", "no", _flag("summary", "both"), "the same, after the trace"),
     Form("S", "summary-sort-by", "yes", _sort, "sort the summary by time, calls, errors, name, …"),
-    Form("U", "summary-columns", "yes", _set("summary_columns", lambda v, _: v), "columns of the summary"),
+    Form("U", "summary-columns", "yes", _columns, "columns of the summary"),
     Form("w", "summary-wall-clock", "no", _flag("summary_wall"), "time from beginning to end of calls"),
     Form("O", "summary-syscall-overhead", "yes", _set("summary_overhead", lambda v, _: v), "time to take off each call"),
     Form("q", "", "no", _q, "fewer messages; -qq, -qqq: fewer still"),
