@@ -160,11 +160,12 @@ def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: se
             return
 
 
-def _leave_out(tracer: Tracer, options: TraceOptions) -> None:
-    """What the reader selects; a path counts by its name and by what it leads to."""
-    if not (options.paths or options.fds is not None or options.slower_ns or options.syscall_limit):
+def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
+    """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    given = () if shown_by_c else options.paths
+    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit):
         return
-    paths = list(dict.fromkeys(path for given in options.paths for path in (given, os.path.realpath(given))))
+    paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
         call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
     }
@@ -182,6 +183,8 @@ def _let_go(options: TraceOptions) -> None:
 
 def _trace(options: TraceOptions, presented: str) -> int:
     """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM is ours, and it goes on without us."""
+    from selftrace.trace.sinks import TextSink
+
     sinks = _sinks(options, presented)
     tracer = _tracer(options)
     detached, number = False, 0
@@ -189,7 +192,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
     try:
         for item in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(item, _stop)
-        _leave_out(tracer, options)
+        _leave_out(tracer, options, shown_by_c=all(isinstance(sink, TextSink) for sink in sinks))
         tracer.start()
         _let_go(options)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

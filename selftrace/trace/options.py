@@ -192,6 +192,13 @@ def _sort(options: TraceOptions, value: str, of: Table) -> None:
     options.summary_sort = value
 
 
+def _overhead(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.sinks import overhead
+
+    overhead(value)
+    options.summary_overhead = value
+
+
 def _columns(options: TraceOptions, value: str, of: Table) -> None:
     from selftrace.reports.summary import columns
 
@@ -373,7 +380,7 @@ FORMS: tuple[Form, ...] = (
     Form("S", "summary-sort-by", "yes", _sort, "sort the summary by time, calls, errors, name, …"),
     Form("U", "summary-columns", "yes", _columns, "columns of the summary"),
     Form("w", "summary-wall-clock", "no", _flag("summary_wall"), "time from beginning to end of calls"),
-    Form("O", "summary-syscall-overhead", "yes", _set("summary_overhead", lambda v, _: v), "time to take off each call"),
+    Form("O", "summary-syscall-overhead", "yes", _overhead, "time to take off each call"),
     Form("q", "", "no", _q, "fewer messages; -qq, -qqq: fewer still"),
     Form("", "quiet", "may", _quiet, "the same"),
     Form("", "silent", "may", _quiet, "the same"),

@@ -55,8 +55,8 @@ def _calls_of(word: str, table: Table) -> set[int]:
 
 def _read(text: str, everything: Iterable[int], one: Callable[[str], set[int]], what: str) -> frozenset[int]:
     """The grammar that all sets share: words joined by commas, "!" before the whole, all and none alone."""
-    negated = text.startswith("!")
-    body = text[1:] if negated else text
+    body = text.lstrip("!")
+    negated = (len(text) - len(body)) % 2 == 1
     if body in ("all", "none"):
         found = set(everything) if body == "all" else set()
     else:
