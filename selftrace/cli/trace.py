@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 
 from selftrace import __version__
@@ -80,7 +79,7 @@ def _metadata(options: TraceOptions) -> Metadata:
 def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
     """presented: a capture that is made something else of at the end; empty: none."""
     from selftrace.trace import sinks
-    from selftrace.trace.model import shown_calls, unknown_calls
+    from selftrace.trace.shown import shown_calls, unknown_calls
 
     if presented:
         return [sinks.CaptureSink(presented, _metadata(options))]
@@ -107,18 +106,14 @@ def _counts_cpu_time(options: TraceOptions) -> bool:
 
 
 def _tracer(options: TraceOptions) -> Tracer:
-    from selftrace.compiling import compiled
-    from selftrace.kernel.features import probe
-    from selftrace.trace.model import make_model
+    from selftrace.trace.kept import prepare
     from selftrace.tracer import Tracer
 
     job = _job(options)
-    features = probe()
     try:
-        model = make_model(options, features.arch)
+        prepared = prepare(options)
     except ValueError as error:
         raise CommandError(str(error), OURS) from None
-    prepared, _ = compiled(model, features)
     return Tracer(
         prepared,
         job,
@@ -259,6 +254,8 @@ def _execute(words: Sequence[str]) -> int:
             print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
     if options.format not in _PRESENTED:
         return _trace(options, "")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="selftrace-") as directory:
         capture = os.path.join(directory, "trace.strc")
         code = _trace(options, capture)

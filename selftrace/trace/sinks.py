@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -12,6 +11,7 @@ from selftrace.calls import table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from subprocess import Popen
     from typing import IO, Any, Protocol
 
     from selftrace.events.capture import Metadata
@@ -32,6 +32,8 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
     if not name:
         return open(os.dup(2), "wb", buffering=0)
     if name[0] in "|!":
+        import subprocess
+
         process = subprocess.Popen(["/bin/sh", "-c", name[1:]], stdin=subprocess.PIPE)
         assert process.stdin is not None
         return _Pipe(process)  # type: ignore[return-value]
@@ -41,7 +43,7 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
 class _Pipe:
     """A command's standard input; closing it waits for the command."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Popen[bytes]) -> None:
         self._process = process
 
     def write(self, data: bytes) -> int:

@@ -30,7 +30,7 @@ LAYERS = {
     "rundir": 1,
     "plans": 5,
     "session": 6,
-    "trace": 5,
+    "trace": 6,
     "tracer": 6,
     "running": 7,
     "doctor": 8,
