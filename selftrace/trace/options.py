@@ -440,7 +440,7 @@ def _long_form(name: str) -> Form:
     if found:
         raise _fail(f"--{name} could be {', '.join('--' + known for known in found)}")
     raise _fail(
-        f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them'
+        f'unknown option "--{name}"{nearest(f"--{name}", [f"--{known}" for known in _BY_NAME])}; selftrace trace --help lists them'
     )
 
 

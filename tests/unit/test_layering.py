@@ -38,8 +38,6 @@ LAYERS = {
     "cli": 9,
     "reports": 4,
     "manual": 0,
-    "trace": 4,
-    "tracer": 5,
     "tracing": 6,
     "inprocess": 5,
     "testing": 6,
