@@ -119,6 +119,15 @@ void st_note(struct st_decoder *d, struct st_buffer *text)
     st_buffer_free(text);
 }
 
+int64_t st_call_interrupted(const struct st_decoder *d)
+{
+    static const int64_t results[] = {-4, -512, -514, -516};
+    unsigned restart = d->row ? d->row->restart : ST_RESTART_NEVER;
+    if (d->sysno == 202 && !d->args[3]) restart = ST_RESTART_SYS;         /* futex without a timeout */
+    if (d->sysno == 230 && (d->args[1] & 1)) restart = ST_RESTART_NOHAND; /* clock_nanosleep until an instant */
+    return results[restart & 3];
+}
+
 static void success(struct st_decoder *d)
 {
     if (d->raw) {
@@ -138,7 +147,7 @@ static void success(struct st_decoder *d)
 void st_call_result(struct st_decoder *d, uint16_t flags)
 {
     if (flags & ST_EVENT_RESTART) {
-        error(d, 512);
+        error(d, d->failed && d->result != -4 ? -d->result : 512);
     } else if (d->failed) {
         error(d, -d->result);
     } else {

@@ -49,7 +49,9 @@ struct st_lines_options {
     uint32_t path_count;
     /* What the reader knows: each writes at most `size` bytes and returns how many; NULL: not asked. */
     uint32_t (*comm_of)(int32_t tid, char *to, uint32_t size);
-    uint32_t (*socket_of)(int32_t pid, int32_t fd, uint64_t inode, char *to, uint32_t size); /* TCP:[...], UNIX-STREAM:[...] */
+    /* What stands in <> for a link "socket:[N]", "anon_inode:[pidfd]", "anon_inode:[signalfd]", "anon_inode:[eventfd]": TCP:[...],
+     * UNIX-STREAM:[...], pid:N, ... */
+    uint32_t (*detail_of)(int32_t pid, int32_t fd, const char *link, char *to, uint32_t size);
 };
 struct st_lines;
 
