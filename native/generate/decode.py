@@ -527,7 +527,7 @@ def module(writer: Writer, numbers: dict[str, int]) -> str:
     for name, call in sorted(writer.spec.calls.items(), key=lambda item: numbers[item[0]]):
         derived = [c for i, w in enumerate(call.types) for c in implied(writer, i, w)] if not call.custom else []
         own = {(c[0], c[1]) for c in call.captures}
-        links = [c for c in call.captures if c[0] == KINDS.index("FDS")]
+        links = [c for c in call.captures if KINDS[c[0]] in ("FDS", "FD")]
         captures = [c for c in derived if (c[0], c[1]) not in own] + [c for c in call.captures if c not in links]
         if call.custom:
             captures += [

@@ -34,6 +34,12 @@ static void raw(struct st_decoder *d, unsigned count)
     }
 }
 
+/* nanosleep and clock_nanosleep: what is left of the sleep is only thought of on exit. */
+static int late_comma(const struct st_decoder *d)
+{
+    return d->sysno == 35 || d->sysno == 230;
+}
+
 void st_call_entry(struct st_decoder *d)
 {
     name(d);
@@ -44,7 +50,7 @@ void st_call_entry(struct st_decoder *d)
     } else {
         unsigned last = split(d->row);
         st_arguments(d, 0, last);
-        if (last && last < d->row->count) st_comma(d);
+        if (last && last < d->row->count && !late_comma(d)) st_comma(d);
     }
 }
 
@@ -54,7 +60,7 @@ static void rest(struct st_decoder *d, unsigned first)
     struct st_buffer *b = d->out;
     uint64_t start = b->used;
     st_arguments(d, first, d->row->count);
-    if (first && b->used >= start + 2 && !memcmp(b->data + start, ", ", 2)) {
+    if (first && !late_comma(d) && b->used >= start + 2 && !memcmp(b->data + start, ", ", 2)) {
         memmove(b->data + start, b->data + start + 2, b->used - start - 2);
         b->used -= 2;
     }

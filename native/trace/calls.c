@@ -38,7 +38,8 @@ int st_filtered(const struct st_lines *l)
 static void ends_open(struct thread *t, const struct st_buffer *b, const struct st_decoder *d)
 {
     const char *end = (const char *)b->data + b->used;
-    t->incomplete = b->used > 2 && ((end[-1] == ' ' && end[-2] == ',') || (end[-1] == '(' && d->row && d->row->count));
+    t->incomplete = b->used > 2 && ((end[-1] == ' ' && end[-2] == ',') || (end[-1] == '(' && d->row && d->row->count) || d->sysno == 35 ||
+                                    d->sysno == 230);
 }
 
 void st_line_entry(struct st_lines *l, struct thread *t, const struct st_entry *frame, uint32_t size)

@@ -56,7 +56,10 @@ static void link_text(struct st_decoder *d, int32_t fd, const uint8_t *link, uin
             d->out->used = start;
             return;
         }
-        st_quote_name(d->options, d->out, link, size);
+        int gone = size > 10 && !memcmp(link + size - 10, " (deleted)", 10);
+        st_quote_name(d->options, d->out, link, gone ? size - 10 : size);
+        st_puts(d->out, gone ? ">(deleted)" : ">");
+        return;
     }
     st_putc(d->out, '>');
 }

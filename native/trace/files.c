@@ -91,6 +91,26 @@ void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *ty
         st_path(d, value);
 }
 
+/* A position that is moved: [0 => 100]. */
+void st_print_moved_offset(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    struct st_decoder before = *d;
+    before.exiting = 0;
+    const uint8_t *was = value ? st_see(&before, value, 8) : NULL, *is = value ? st_see(d, value, 8) : NULL;
+    (void)type;
+    if (!was || !is) {
+        st_address(d, value);
+        return;
+    }
+    st_putc(d->out, '[');
+    st_put_signed(d->out, (int64_t)st_load64(was));
+    if (!d->failed && st_load64(was) != st_load64(is)) {
+        st_puts(d->out, " => ");
+        st_put_signed(d->out, (int64_t)st_load64(is));
+    }
+    st_putc(d->out, ']');
+}
+
 /* A position that is read and moved: [0] => [100], or just [0] on entry. */
 void st_print_offset(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
@@ -179,6 +199,14 @@ void st_print_xattr(struct st_decoder *d, uint64_t value, const struct st_type *
         st_bytes(d, value, (uint64_t)d->result);
 }
 
+void st_print_xattr_value(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    if (d->args[type->aux] > 65536)
+        st_address(d, value);
+    else
+        st_bytes(d, value, d->args[type->aux]);
+}
+
 void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     const uint8_t *at = value ? st_see(d, value, 8) : NULL;
@@ -250,7 +278,8 @@ void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_typ
     }
     st_puts(d->out, ", resolve=");
     st_set(d, ST_SET_RESOLVE_FLAGS, st_load64(at + 16));
-    st_puts(d->out, size > 24 ? ", ...}" : "}");
+    st_rest(d, value, 24, size);
+    st_putc(d->out, '}');
 }
 
 void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
@@ -263,13 +292,14 @@ void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_t
     }
     st_puts(d->out, "{");
     st_fields(d, &st_structs[ST_STRUCT_MOUNT_ATTR], at);
-    st_puts(d->out, size > 32 ? ", ...}" : "}");
+    st_rest(d, value, 32, size);
+    st_putc(d->out, '}');
 }
 
 void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     uint64_t size = d->args[type->aux];
-    const uint8_t *at = value && size >= 8 ? st_see(d, value, size < 24 ? size : 24) : NULL;
+    const uint8_t *at = value && size >= 8 ? st_see(d, value, size < 48 ? size : 48) : NULL;
     if (!at) {
         st_address(d, value);
         return;
@@ -284,7 +314,20 @@ void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct s
         st_puts(d->out, ", scoped=");
         st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 16));
     }
-    st_puts(d->out, size > 24 ? ", ...}" : "}");
+    if (size >= 32) {
+        st_puts(d->out, ", quiet_access_fs=");
+        st_set(d, ST_SET_LANDLOCK_FS, st_load64(at + 24));
+    }
+    if (size >= 40) {
+        st_puts(d->out, ", quiet_access_net=");
+        st_set(d, ST_SET_LANDLOCK_NET, st_load64(at + 32));
+    }
+    if (size >= 48) {
+        st_puts(d->out, ", quiet_scoped=");
+        st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 40));
+    }
+    st_rest(d, value, 48, size);
+    st_putc(d->out, '}');
 }
 
 int st_call_landlock_add_rule(struct st_decoder *d)
@@ -300,6 +343,6 @@ int st_call_landlock_add_rule(struct st_decoder *d)
     else
         st_address(d, d->args[2]);
     st_comma(d);
-    st_put_hex(d->out, ST_ARG32(d, 3));
+    st_set(d, ST_SET_LANDLOCK_ADD_RULE, ST_ARG32(d, 3));
     return 0;
 }

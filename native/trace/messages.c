@@ -196,10 +196,12 @@ static void mmsghdr_entry(struct st_decoder *d, const uint8_t *at, uint64_t addr
 
 static void mmsghdr_exit(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
 {
-    (void)address;
     (void)index;
     st_puts(d->out, "{msg_hdr=");
-    msghdr(d, at, st_load32(at + 56), -1, 1);
+    struct st_decoder before = *d;
+    before.exiting = 0;
+    const uint8_t *was = st_see(&before, address, 64);
+    msghdr(d, at, st_load32(at + 56), was ? (int64_t)st_load32(was + 8) : -1, 1);
     st_putf(d->out, ", msg_len=%u}", st_load32(at + 56));
 }
 

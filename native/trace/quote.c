@@ -104,7 +104,8 @@ int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned
 void st_bytes(struct st_decoder *d, uint64_t address, uint64_t length)
 {
     uint64_t shown = length < d->options->string_limit ? length : d->options->string_limit;
-    const uint8_t *at = shown ? st_see(d, address, shown) : (const uint8_t *)"";
+    /* One more than is shown is looked at: without it the memory ends, and so would the call. */
+    const uint8_t *at = shown || length ? st_see(d, address, shown < length ? shown + 1 : shown) : (const uint8_t *)"";
     if (!address || !at) {
         st_address(d, address);
         return;

@@ -171,6 +171,8 @@ enum st_quote { ST_QUOTE_BYTES, ST_QUOTE_TEXT, ST_QUOTE_WHOLE, ST_QUOTE_PLAIN };
 int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned how);
 void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex);
 void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size);
+/* What a structure has behind the `known` bytes: nothing is said of zeros. */
+void st_rest(struct st_decoder *d, uint64_t address, uint64_t known, uint64_t size);
 void st_structure(struct st_decoder *d, const struct st_struct *s, uint64_t address, const uint8_t *at);
 /* The fields alone, separated by commas; `first`: none was printed before. */
 void st_fields(struct st_decoder *d, const struct st_struct *s, const uint8_t *at);
