@@ -18,6 +18,7 @@ enum {
     ST_SET_FLOCK_OP,
     ST_SET_FALLOCATE_MODE,
     ST_SET_FADVISE,
+    ST_SET_CLOEXEC,
     ST_SET_PIPE_FLAGS,
     ST_SET_SPLICE_FLAGS,
     ST_SET_SYNC_RANGE,
@@ -391,8 +392,8 @@ void st_print_uring_params(struct st_decoder *d, uint64_t value, const struct st
 void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
-void st_print_fd_cloexec(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_futex_waitv(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_futex_mask(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_futex2(struct st_decoder *d, uint64_t value, const struct st_type *type);
 extern const struct st_name st_ioctls[];
 extern const uint32_t st_ioctl_count;

@@ -207,6 +207,13 @@ void st_print_xattr_value(struct st_decoder *d, uint64_t value, const struct st_
         st_bytes(d, value, d->args[type->aux]);
 }
 
+static void file_handle(struct st_decoder *d, const uint8_t *handle, uint32_t size)
+{
+    st_putc(d->out, '"');
+    if (handle) st_quote_bytes(d->options, d->out, handle, size, ST_HEX_ALL);
+    st_putc(d->out, '"');
+}
+
 void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     const uint8_t *at = value ? st_see(d, value, 8) : NULL;
@@ -216,13 +223,11 @@ void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type 
         return;
     }
     uint32_t bytes = st_load32(at);
-    st_putf(d->out, "{handle_bytes=%u, handle_type=", bytes);
-    st_put_hex(d->out, st_load32(at + 4));
+    st_putf(d->out, "{handle_bytes=%u, handle_type=%d", bytes, (int32_t)st_load32(at + 4));
     if (bytes <= 128) {
         const uint8_t *handle = st_see(d, value + 8, bytes);
         st_puts(d->out, ", f_handle=");
-        st_puts(d->out, "0x");
-        for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+        file_handle(d, handle, bytes);
     }
     st_putc(d->out, '}');
 }
@@ -244,11 +249,10 @@ int st_call_name_to_handle_at(struct st_decoder *d)
         uint32_t bytes = st_load32(before);
         if (d->result == -75) st_putf(d->out, " => %u", bytes);
         if (!d->failed) {
-            st_puts(d->out, ", handle_type=");
-            st_put_hex(d->out, st_load32(before + 4));
+            st_putf(d->out, ", handle_type=%d", (int32_t)st_load32(before + 4));
             const uint8_t *handle = bytes <= 128 ? st_see(d, d->args[2] + 8, bytes) : NULL;
-            st_puts(d->out, ", f_handle=0x");
-            for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+            st_puts(d->out, ", f_handle=");
+            file_handle(d, handle, bytes);
         }
         st_putc(d->out, '}');
     }
@@ -274,7 +278,10 @@ void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_typ
     st_print_open_flags(d, st_load64(at), type);
     if (st_load64(at + 8) || (st_load64(at) & 0100)) {
         st_puts(d->out, ", mode=");
-        st_mode(d, (uint32_t)st_load64(at + 8));
+        if (st_load64(at + 8) < 01000)
+            st_mode(d, (uint32_t)st_load64(at + 8));
+        else
+            st_put_octal(d->out, st_load64(at + 8));
     }
     st_puts(d->out, ", resolve=");
     st_set(d, ST_SET_RESOLVE_FLAGS, st_load64(at + 16));
@@ -326,7 +333,7 @@ void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct s
         st_puts(d->out, ", quiet_scoped=");
         st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 40));
     }
-    st_rest(d, value, 48, size);
+    if (size > 48) st_puts(d->out, ", ...");
     st_putc(d->out, '}');
 }
 

@@ -72,6 +72,7 @@ int st_call_futex(struct st_decoder *d)
         st_timespec(d, d->args[3]);
         break;
     case 1:
+    case 2:
         st_comma(d);
         st_put_unsigned(d->out, value);
         break;
@@ -142,6 +143,15 @@ static void futex2_flags(struct st_decoder *d, uint32_t flags)
     st_putc(d->out, '|');
     if (st_bit_names(d->out, &st_sets[ST_SET_FUTEX2_FLAGS], &left, "|") && left) st_putc(d->out, '|');
     if (left) st_put_hex(d->out, left);
+}
+
+void st_print_futex_mask(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if (value == 0xffffffff && d->options->names == ST_NAMES_ABBREV)
+        st_puts(d->out, "FUTEX_BITSET_MATCH_ANY");
+    else
+        st_put_unsigned(d->out, value);
 }
 
 void st_print_futex2(struct st_decoder *d, uint64_t value, const struct st_type *type)

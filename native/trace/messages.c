@@ -253,7 +253,7 @@ int st_call_recvmmsg(struct st_decoder *d)
     st_comma(d);
     before.out = d->out;
     st_timespec(&before, d->args[4]);
-    if (d->failed) return 0;
+    if (d->failed || d->pointers) return 0;
     if (!d->result)
         strcpy(d->note, "Timeout");
     else if (d->args[4])

@@ -63,7 +63,7 @@ void st_print_memfd_name(struct st_decoder *d, uint64_t value, const struct st_t
     struct st_lines_options options = *d->options;
     struct st_decoder other = *d;
     (void)type;
-    options.string_limit = 249; /* what a name may have behind "memfd:" */
+    options.string_limit = 250; /* what a name may have behind "memfd:" */
     other.options = &options;
     st_string(&other, value);
 }
@@ -85,13 +85,6 @@ void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_
     if (size) flags &= 0x3ffffff;
     st_set(d, ST_SET_MEMFD_FLAGS, flags);
     if (size) st_putf(d->out, "|%u<<MFD_HUGE_SHIFT", size);
-}
-
-void st_print_fd_cloexec(struct st_decoder *d, uint64_t value, const struct st_type *type)
-{
-    (void)type;
-    st_puts(d->out, (uint32_t)value == 02000000 ? "O_CLOEXEC" : "");
-    if ((uint32_t)value != 02000000) st_put_hex(d->out, (uint32_t)value);
 }
 
 void st_print_fanotify_init(struct st_decoder *d, uint64_t value, const struct st_type *type)
