@@ -416,7 +416,7 @@ import faulthandler; faulthandler.enable()
 buffer = ctypes.create_string_buffer(library.size_of_state())
 def state():
     library.look(buffer)
-    status = [l for l in open("/proc/self/status") if l.startswith(("Sig", "Shd", "Seccomp", "NoNew", "Threads", "FDSize"))]
+    status = [l for l in open("/proc/self/status") if l.startswith(("SigP", "SigB", "SigI", "SigC", "Shd", "Seccomp", "NoNew", "Threads", "FDSize"))]
     maps = [l for l in open("/proc/self/maps") if "/" in l or l.startswith("7e9") or "[" in l and "heap" not in l]
     return bytes(buffer.raw), status, maps, sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/proc/self/task"))
 def use():

@@ -37,7 +37,6 @@ LAYERS = {
     "manual": 0,
     "trace": 4,
     "tracer": 5,
-    "tracing": 6,
     "inprocess": 5,
     "testing": 6,
     "pytest_plugin": 7,
