@@ -10,13 +10,13 @@
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
-#define ST_GATE_LO 0x7e900000d002 /* first and last return PC that the filter admits ... */
-#define ST_GATE_HI 0x7e900011fff2
+#define ST_GATE_LO 0x7e900000f002 /* first and last return PC that the filter admits ... */
+#define ST_GATE_HI 0x7e9000121ff2
 #define ST_BUNDLE_ADDRESS 0x7e9003000000 /* what a program that is not Python has its handlers from, read-only */
 #define ST_RING_ADDRESS 0x7e9004000000
-#define ST_PLAN_ADDRESS 0x7e9004110000 /* the table, read-only: behind the ring, so that their pages share a table */
+#define ST_PLAN_ADDRESS 0x7e9004110000  /* the table, read-only: behind the ring, so that their pages share a table */
 #define ST_TRACE_ADDRESS 0x7e9006000000 /* the part of the ring that has events, where there is one */
-#define ST_GATE_MASK 15                /* ... and (PC & mask) == value */
+#define ST_GATE_MASK 15                 /* ... and (PC & mask) == value */
 #define ST_GATE_VALUE 2
 #define ST_NR_POST 0x3ffff001 /* numbers that are trapped from any PC: how the blob regains control */
 #define ST_NR_CHILD 0x3ffff002
@@ -90,6 +90,8 @@ struct st_ring_record {
     uint8_t text[ST_RECORD_TEXT];
 };
 #define ST_KILLED 4096      /* -ST_KILLED as result: no errno, the call ended the run */
+#define ST_USE_ABSENT 16    /* in the result of a use, beside st_grant: the object was not there before the call (audit only) */
+#define ST_USE_LOOKED 32    /* it was not opened, only looked at (audit only) */
 #define ST_FLAG_AUDIT 1     /* would have been refused: mode = "audit" */
 #define ST_FLAG_TRUNCATED 2 /* text did not fit */
 #define ST_FLAG_FOREIGN 4   /* the thread has no Python stack */
@@ -195,6 +197,7 @@ struct st_capture {
 #define ST_PLAN_HOSTS 16      /* programs may be started: the run keeps descriptors for the loader */
 #define ST_PLAN_PYTHON 32     /* rules ask Python handlers */
 #define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
+#define ST_PLAN_NO_VDSO 256   /* programs make calls of what the vDSO would answer */
 #define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };

@@ -32,10 +32,22 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 class Tracer:
     """A program under trace. Use from one thread: the one that made it is the ring's reader."""
 
-    def __init__(self, prepared: Prepared, job: Job, env: Mapping[str, str], *, block: bool = True, follow: bool = True, cpu_time: bool = False, size: int = RING_BYTES) -> None:
-        """Starts nothing yet. block: a full ring makes the program wait; else events are dropped and counted.
+    def __init__(
+        self,
+        prepared: Prepared,
+        job: Job,
+        env: Mapping[str, str],
+        *,
+        block: bool = True,
+        follow: bool = True,
+        cpu_time: bool = False,
+        size: int = RING_BYTES,
+    ) -> None:
+        """Starts nothing yet. Raises OSError.
 
-        cpu_time: events have the time that their thread was on a processor, instead of CLOCK_MONOTONIC. follow: all its processes are waited for, else it alone. env: the program's environment. size: bytes of the ring, a power of two. Raises OSError.
+        env: the program's environment. block: a full ring makes the program wait; else events are dropped and counted.
+        follow: all its processes are waited for, else it alone. cpu_time: events have the time that their thread was on a
+        processor, instead of CLOCK_MONOTONIC. size: bytes of the ring, a power of two.
         """
         self.prepared, self.job, self.env = prepared, job, env
         self.pid = 0
@@ -129,5 +141,3 @@ class Tracer:
         self._ring.close()
         if self._ends >= 0:
             os.close(self._ends)
-
-

@@ -24,7 +24,8 @@ ROOT = HERE.parent.parent
 ARCH = "x86_64"
 VALUES = DATA / f"decode-{ARCH}.json"
 KINDS = (
-    "BYTES STRING PATH BUFFER RESULT ARRAY COUNTED IOVEC MSGHDR MMSGHDR STRINGS FD INDIRECT DECIMAL RETURNED IOCTL POINTERS FDS TEXT"
+    "BYTES STRING PATH BUFFER RESULT ARRAY COUNTED IOVEC MSGHDR MMSGHDR STRINGS FD INDIRECT DECIMAL RETURNED IOCTL"
+    " POINTERS FDS TEXT"
 ).split()
 RESULT_ARG = 255
 ENTRY, EXIT, FAILED = 1, 2, 4
@@ -167,8 +168,8 @@ def gather_set(name: str, names: NameSet, include: list[str]) -> list[list[Any]]
             everything = defined | set(re.findall(r"\b[A-Z_]\w+\b(?=\s*[,=}])", text))
             ordered.append(sorted(w for w in everything if pattern.match(w)))
         elif "=" in word:
-            key, value = word.split("=")
-            number, _, size = value.partition(":")
+            key, literal = word.split("=")
+            number, _, size = literal.partition(":")
             base = 8 if re.match(r"0[0-7]", number) else 0
             given[key] = int(number, base) & (0xFFFFFFFF if size == "4" else 0xFFFFFFFFFFFFFFFF)
             ordered.append([key])
@@ -183,11 +184,11 @@ def gather_set(name: str, names: NameSet, include: list[str]) -> list[list[Any]]
     found: list[list[Any]] = []
     for group in ordered:
         for key in sorted(group, key=lambda w: (values[w], w)):
-            value = values[key]
-            if value >> 31 == 0x1FFFFFFFF:
-                value &= 0xFFFFFFFF  # int constants
-            if all(value != other for _, other in found) or (names.bits and value == 0 and not found):
-                found.append([key, value])
+            bits = values[key]
+            if bits >> 31 == 0x1FFFFFFFF:
+                bits &= 0xFFFFFFFF  # int constants
+            if all(bits != other for _, other in found):
+                found.append([key, bits])
     return found
 
 
@@ -236,7 +237,7 @@ def gather_ioctls(include: list[str]) -> dict[str, list[str]]:
         names = set(re.findall(r"#\s*define\s+([A-Z]\w+)\s+(?:DRM_)?_?IO(?:R|W|WR|C|_BAD)?\w*\s*\(", text))
         if header in plain:
             names |= {n for n in re.findall(r"#\s*define\s+(\w+)\s+(?:0x|\(?0x|SIO)", text) if re.fullmatch(plain[header], n)}
-        if not names or IOCTL_SKIP.match(header) and header not in plain:
+        if not names or (IOCTL_SKIP.match(header) and header not in plain):
             continue
         macros = set(re.findall(r"^#define (\w+) ", preprocess(header, include, "-dM"), re.MULTILINE))
         for name, value in ioctl_values(header, sorted(names & macros), include).items():
@@ -265,7 +266,10 @@ def ioctl_values(header: str, names: list[str], include: list[str]) -> dict[str,
 def gather_errors(include: list[str]) -> list[list[Any]]:
     """[[name, number, text], ...]; the texts are the C library's, in English."""
     macros = preprocess("errno.h", include, "-dM")
-    words = sorted(set(re.findall(r"^#define (E[A-Z0-9]+) ", macros, re.MULTILINE)) - {"EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EFSBADCRC", "EFSCORRUPTED", "EFTYPE"})
+    words = sorted(
+        set(re.findall(r"^#define (E[A-Z0-9]+) ", macros, re.MULTILINE))
+        - {"EWOULDBLOCK", "EDEADLOCK", "ENOTSUP", "EFSBADCRC", "EFSCORRUPTED", "EFTYPE"}
+    )
     out = run_program("errno.h", include, "".join(f'printf("{w} %d\\n", {w});\n' for w in words))
     pairs = [(k, int(v)) for k, v in (line.split() for line in out.splitlines())]
     return sorted(([k, v, os.strerror(v)] for k, v in pairs), key=lambda row: row[1])
@@ -282,7 +286,7 @@ def tried(gather: Any, name: str, what: Any, include: list[str]) -> Any:
 def refresh(include: list[str]) -> None:
     """Gathers the values anew."""
     spec = read_spec()
-    data = {
+    data: dict[str, Any] = {
         "about": "",
         "sets": {name: tried(gather_set, name, s, include) for name, s in spec.sets.items()},
         "structs": {name: tried(gather_struct, name, s, include) for name, s in spec.structs.items()},
@@ -358,7 +362,7 @@ class Writer:
         return f"{{{kind}, {size:#x}, {aux}, {when}, {ref}, {inner}}}"
 
     def field_text(self, struct: str, label: str, member: str, word: str, verbose: bool) -> str:
-        offset, size, count, signed = self.values["structs"][struct]["fields"][member]
+        offset, size, count, _ = self.values["structs"][struct]["fields"][member]
         if word.startswith("."):
             inner = word[1:]
             count = size // self.values["structs"][inner]["size"]
@@ -382,10 +386,8 @@ class Writer:
         lines = []
         for name, s in self.spec.sets.items():
             pairs = [(k, v) for k, v in self.values["sets"][name]]
-            if not s.bits:
-                pairs = sorted(pairs, key=lambda pair: pair[1])
-            else:
-                pairs = sorted(pairs, key=lambda pair: pair[1] != 0)
+            # Values for a binary search; bits as they are shown, the name of 0 first.
+            pairs = sorted(pairs, key=(lambda pair: pair[1] != 0) if s.bits else (lambda pair: pair[1]))
             inside = " ".join(f'{{{v:#x}, "{k}"}},' for k, v in pairs) or "{0, 0},"
             lines.append(f"static const struct st_name names_{name}[] = {{{inside}}};")
         lines.append("const struct st_set st_sets[] = {")
@@ -463,10 +465,7 @@ def tables(writer: Writer, numbers: dict[str, int]) -> tuple[str, str]:
         *(f"    ST_STRUCT_{name.upper()}," for name in spec.structs),
         "};",
         *(f"int st_call_{name}(struct st_decoder *d);" for name in customs),
-        *(
-            f"void st_print_{name}(struct st_decoder *d, uint64_t value, const struct st_type *type);"
-            for name in writer.printers
-        ),
+        *(f"void st_print_{name}(struct st_decoder *d, uint64_t value, const struct st_type *type);" for name in writer.printers),
         "extern const struct st_name st_ioctls[];",
         "extern const uint32_t st_ioctl_count;",
         "#endif",
@@ -518,7 +517,8 @@ def module(writer: Writer, numbers: dict[str, int]) -> str:
         "",
         "# fmt: off",
         "# sysno: (type words, captures, captures of descriptors' links), a capture being (kind, arg, length, when, size)",
-        "CALLS: dict[int, tuple[str, tuple[tuple[int, int, int, int, int], ...], tuple[tuple[int, int, int, int, int], ...]]] = {",
+        "Capture = tuple[int, int, int, int, int]",
+        "CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {",
     ]
     for name, call in sorted(writer.spec.calls.items(), key=lambda item: numbers[item[0]]):
         derived = [c for i, w in enumerate(call.types) for c in implied(writer, i, w)] if not call.custom else []
@@ -526,7 +526,13 @@ def module(writer: Writer, numbers: dict[str, int]) -> str:
         links = [c for c in call.captures if c[0] == KINDS.index("FDS")]
         captures = [c for c in derived if (c[0], c[1]) not in own] + [c for c in call.captures if c not in links]
         if call.custom:
-            captures += [c for i, w in enumerate(call.types) if w in ("path", "str") for c in implied(writer, i, w) if (c[0], c[1]) not in own]
+            captures += [
+                c
+                for i, w in enumerate(call.types)
+                if w in ("path", "str")
+                for c in implied(writer, i, w)
+                if (c[0], c[1]) not in own
+            ]
         extra = descriptors(call) + links
         lines.append(f'    {numbers[name]}: ("{" ".join(call.types)}", {tuple(captures)!r}, {tuple(extra)!r}),  # {name}')
     lines += ["}", "SETS: dict[str, tuple[bool, dict[str, int]]] = {"]

@@ -59,10 +59,6 @@ static void judged(struct st_block *block, struct st_context *uc, struct st_call
 static void trapped(struct st_block *block, struct st_context *uc)
 {
     struct st_call *call = &block->call;
-    if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
-        st_mask open = ST_SYNCHRONOUS;
-        ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
-    }
     st_call_begin(block, call, uc);
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
     block->traced = !block->python && st_traced(block, call->sysno);
@@ -102,6 +98,10 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         return;
     }
     st_enter(block);
+    if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
+        st_mask open = ST_SYNCHRONOUS;
+        ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
+    }
     if (!own_trap(block, uc)) {
         st_records[block->index].event = ST_NO_EVENT;
         trapped(block, uc);

@@ -157,6 +157,9 @@ static void set_auxv(struct stack *stack, const struct st_elf *elf, const struct
         case AT_BASE: at[1] = base; break;
         case AT_ENTRY: at[1] = program->entry; break;
         case AT_EXECFN: at[1] = name; break;
+        case AT_SYSINFO_EHDR:
+            if (st_state.plan->flags & ST_PLAN_NO_VDSO) at[0] = AT_IGNORE;
+            break;
         default: break;
         }
     }

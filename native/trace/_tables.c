@@ -6,7 +6,8 @@ static const struct st_name names_open_access[] = {{0x0, "O_RDONLY"}, {0x1, "O_W
 static const struct st_name names_access_mode[] = {{0x0, "F_OK"}, {0x4, "R_OK"}, {0x2, "W_OK"}, {0x1, "X_OK"},};
 static const struct st_name names_at_flags[] = {{0x100, "AT_SYMLINK_NOFOLLOW"}, {0x200, "AT_REMOVEDIR"}, {0x400, "AT_SYMLINK_FOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"}, {0x1000, "AT_EMPTY_PATH"}, {0x8000, "AT_RECURSIVE"},};
 static const struct st_name names_at_eaccess[] = {{0x100, "AT_SYMLINK_NOFOLLOW"}, {0x200, "AT_EACCESS"}, {0x1000, "AT_EMPTY_PATH"},};
-static const struct st_name names_at_statx[] = {{0x0, "AT_STATX_SYNC_AS_STAT"}, {0x2000, "AT_STATX_FORCE_SYNC"}, {0x4000, "AT_STATX_DONT_SYNC"}, {0x100, "AT_SYMLINK_NOFOLLOW"}, {0x200, "AT_REMOVEDIR"}, {0x400, "AT_SYMLINK_FOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"}, {0x1000, "AT_EMPTY_PATH"}, {0x8000, "AT_RECURSIVE"},};
+static const struct st_name names_at_statx_sync[] = {{0x0, "AT_STATX_SYNC_AS_STAT"}, {0x2000, "AT_STATX_FORCE_SYNC"}, {0x4000, "AT_STATX_DONT_SYNC"},};
+static const struct st_name names_at_statx[] = {{0x100, "AT_SYMLINK_NOFOLLOW"}, {0x200, "AT_REMOVEDIR"}, {0x400, "AT_SYMLINK_FOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"}, {0x1000, "AT_EMPTY_PATH"}, {0x8000, "AT_RECURSIVE"},};
 static const struct st_name names_at_unlink[] = {{0x100, "AT_SYMLINK_NOFOLLOW"}, {0x200, "AT_REMOVEDIR"}, {0x400, "AT_SYMLINK_FOLLOW"}, {0x800, "AT_NO_AUTOMOUNT"}, {0x1000, "AT_EMPTY_PATH"}, {0x8000, "AT_RECURSIVE"},};
 static const struct st_name names_whence[] = {{0x0, "SEEK_SET"}, {0x1, "SEEK_CUR"}, {0x2, "SEEK_END"}, {0x3, "SEEK_DATA"}, {0x4, "SEEK_HOLE"},};
 static const struct st_name names_rename_flags[] = {{0x1, "RENAME_NOREPLACE"}, {0x2, "RENAME_EXCHANGE"}, {0x4, "RENAME_WHITEOUT"},};
@@ -21,7 +22,7 @@ static const struct st_name names_umount_flags[] = {{0x1, "MNT_FORCE"}, {0x2, "M
 static const struct st_name names_mount_flags[] = {{0x1, "MS_RDONLY"}, {0x2, "MS_NOSUID"}, {0x4, "MS_NODEV"}, {0x8, "MS_NOEXEC"}, {0x10, "MS_SYNCHRONOUS"}, {0x20, "MS_REMOUNT"}, {0x40, "MS_MANDLOCK"}, {0x80, "MS_DIRSYNC"}, {0x100, "MS_NOSYMFOLLOW"}, {0x400, "MS_NOATIME"}, {0x800, "MS_NODIRATIME"}, {0x1000, "MS_BIND"}, {0x2000, "MS_MOVE"}, {0x4000, "MS_REC"}, {0x8000, "MS_SILENT"}, {0x10000, "MS_POSIXACL"}, {0x20000, "MS_UNBINDABLE"}, {0x40000, "MS_PRIVATE"}, {0x80000, "MS_SLAVE"}, {0x100000, "MS_SHARED"}, {0x200000, "MS_RELATIME"}, {0x400000, "MS_KERNMOUNT"}, {0x800000, "MS_I_VERSION"}, {0x1000000, "MS_STRICTATIME"}, {0x2000000, "MS_LAZYTIME"}, {0x4000000, "MS_SUBMOUNT"}, {0x8000000, "MS_NOREMOTELOCK"}, {0x10000000, "MS_NOSEC"}, {0x20000000, "MS_BORN"}, {0x40000000, "MS_ACTIVE"}, {0x80000000, "MS_NOUSER"},};
 static const struct st_name names_swap_flags[] = {{0x8000, "SWAP_FLAG_PREFER"}, {0x10000, "SWAP_FLAG_DISCARD"}, {0x20000, "SWAP_FLAG_DISCARD_ONCE"}, {0x40000, "SWAP_FLAG_DISCARD_PAGES"},};
 static const struct st_name names_statfs_flags[] = {{0x20, "ST_VALID"}, {0x1, "ST_RDONLY"}, {0x2, "ST_NOSUID"}, {0x4, "ST_NODEV"}, {0x8, "ST_NOEXEC"}, {0x10, "ST_SYNCHRONOUS"}, {0x40, "ST_MANDLOCK"}, {0x400, "ST_NOATIME"}, {0x800, "ST_NODIRATIME"}, {0x1000, "ST_RELATIME"}, {0x2000, "ST_NOSYMFOLLOW"},};
-static const struct st_name names_fs_magic[] = {{0x2f, "QNX4_SUPER_MAGIC"}, {0x66, "PROCFS_IOCTL_MAGIC"}, {0x187, "AUTOFS_SUPER_MAGIC"}, {0x137f, "MINIX_SUPER_MAGIC"}, {0x138f, "MINIX_SUPER_MAGIC2"}, {0x1cd1, "DEVPTS_SUPER_MAGIC"}, {0x2468, "MINIX2_SUPER_MAGIC"}, {0x2478, "MINIX2_SUPER_MAGIC2"}, {0x3434, "NILFS_SUPER_MAGIC"}, {0x4d44, "MSDOS_SUPER_MAGIC"}, {0x4d5a, "MINIX3_SUPER_MAGIC"}, {0x517b, "SMB_SUPER_MAGIC"}, {0x564c, "NCP_SUPER_MAGIC"}, {0x6969, "NFS_SUPER_MAGIC"}, {0x72b6, "JFFS2_SUPER_MAGIC"}, {0x9660, "ISOFS_SUPER_MAGIC"}, {0x9fa0, "PROC_SUPER_MAGIC"}, {0x9fa1, "OPENPROM_SUPER_MAGIC"}, {0x9fa2, "USBDEVICE_SUPER_MAGIC"}, {0xadf5, "ADFS_SUPER_MAGIC"}, {0xadff, "AFFS_SUPER_MAGIC"}, {0xef53, "EXT2_SUPER_MAGIC"}, {0xf15f, "ECRYPTFS_SUPER_MAGIC"}, {0x27e0eb, "CGROUP_SUPER_MAGIC"}, {0x414a53, "EFS_SUPER_MAGIC"}, {0xc0ffee, "HOSTFS_SUPER_MAGIC"}, {0xc36400, "CEPH_SUPER_MAGIC"}, {0x1021994, "TMPFS_MAGIC"}, {0x1021997, "V9FS_MAGIC"}, {0x7655821, "RDTGROUP_SUPER_MAGIC"}, {0x9041934, "ANON_INODE_FS_MAGIC"}, {0xbad1dea, "FUTEXFS_SUPER_MAGIC"}, {0x11307854, "MTD_INODE_FS_MAGIC"}, {0x15013346, "UDF_SUPER_MAGIC"}, {0x2011bab0, "EXFAT_SUPER_MAGIC"}, {0x28cd3d45, "CRAMFS_MAGIC"}, {0x42494e4d, "BINFMTFS_MAGIC"}, {0x43415d53, "SMACK_MAGIC"}, {0x444d4142, "DMA_BUF_MAGIC"}, {0x454d444d, "DEVMEM_MAGIC"}, {0x474d454d, "GUEST_MEMFD_MAGIC"}, {0x4e554c4c, "NULL_FS_MAGIC"}, {0x50494446, "PID_FS_MAGIC"}, {0x50495045, "PIPEFS_MAGIC"}, {0x52654973, "REISERFS_SUPER_MAGIC"}, {0x5345434d, "SECRETMEM_MAGIC"}, {0x5346414f, "AFS_SUPER_MAGIC"}, {0x534f434b, "SOCKFS_MAGIC"}, {0x58465342, "XFS_SUPER_MAGIC"}, {0x5a3c69f0, "AAFS_MAGIC"}, {0x5a4f4653, "ZONEFS_MAGIC"}, {0x6165676c, "PSTOREFS_MAGIC"}, {0x62646576, "BDEVFS_MAGIC"}, {0x62656572, "SYSFS_MAGIC"}, {0x63677270, "CGROUP2_SUPER_MAGIC"}, {0x64626720, "DEBUGFS_MAGIC"}, {0x64646178, "DAXFS_MAGIC"}, {0x65735546, "FUSE_SUPER_MAGIC"}, {0x68191122, "QNX6_SUPER_MAGIC"}, {0x6b414653, "AFS_FS_MAGIC"}, {0x6c6f6f70, "BINDERFS_SUPER_MAGIC"}, {0x6e736673, "NSFS_MAGIC"}, {0x73636673, "SECURITYFS_MAGIC"}, {0x73717368, "SQUASHFS_MAGIC"}, {0x73727279, "BTRFS_TEST_MAGIC"}, {0x73757245, "CODA_SUPER_MAGIC"}, {0x7461636f, "OCFS2_SUPER_MAGIC"}, {0x74726163, "TRACEFS_MAGIC"}, {0x794c7630, "OVERLAYFS_SUPER_MAGIC"}, {0x858458f6, "RAMFS_MAGIC"}, {0x9123683e, "BTRFS_SUPER_MAGIC"}, {0x958458f6, "HUGETLBFS_MAGIC"}, {0xabba1974, "XENFS_SUPER_MAGIC"}, {0xca451a4e, "BCACHEFS_SUPER_MAGIC"}, {0xcafe4a11, "BPF_FS_MAGIC"}, {0xde5e81e4, "EFIVARFS_MAGIC"}, {0xe0f5e1e2, "EROFS_SUPER_MAGIC_V1"}, {0xf2f52010, "F2FS_SUPER_MAGIC"}, {0xf97cff8c, "SELINUX_MAGIC"}, {0xf995e849, "HPFS_SUPER_MAGIC"}, {0xfe534d42, "SMB2_SUPER_MAGIC"}, {0xff534d42, "CIFS_SUPER_MAGIC"}, {0x55e5c65ed5f4, "REISER2FS_JR_SUPER_MAGIC_STRING"}, {0x55e5c65ed626, "REISER2FS_SUPER_MAGIC_STRING"}, {0x55e5c65ed66e, "REISERFS_SUPER_MAGIC_STRING"},};
+static const struct st_name names_fs_magic[] = {{0x2f, "QNX4_SUPER_MAGIC"}, {0x66, "PROCFS_IOCTL_MAGIC"}, {0x187, "AUTOFS_SUPER_MAGIC"}, {0x137f, "MINIX_SUPER_MAGIC"}, {0x138f, "MINIX_SUPER_MAGIC2"}, {0x1cd1, "DEVPTS_SUPER_MAGIC"}, {0x2468, "MINIX2_SUPER_MAGIC"}, {0x2478, "MINIX2_SUPER_MAGIC2"}, {0x3434, "NILFS_SUPER_MAGIC"}, {0x4d44, "MSDOS_SUPER_MAGIC"}, {0x4d5a, "MINIX3_SUPER_MAGIC"}, {0x517b, "SMB_SUPER_MAGIC"}, {0x564c, "NCP_SUPER_MAGIC"}, {0x6969, "NFS_SUPER_MAGIC"}, {0x72b6, "JFFS2_SUPER_MAGIC"}, {0x9660, "ISOFS_SUPER_MAGIC"}, {0x9fa0, "PROC_SUPER_MAGIC"}, {0x9fa1, "OPENPROM_SUPER_MAGIC"}, {0x9fa2, "USBDEVICE_SUPER_MAGIC"}, {0xadf5, "ADFS_SUPER_MAGIC"}, {0xadff, "AFFS_SUPER_MAGIC"}, {0xef53, "EXT2_SUPER_MAGIC"}, {0xf15f, "ECRYPTFS_SUPER_MAGIC"}, {0x27e0eb, "CGROUP_SUPER_MAGIC"}, {0x414a53, "EFS_SUPER_MAGIC"}, {0xc0ffee, "HOSTFS_SUPER_MAGIC"}, {0xc36400, "CEPH_SUPER_MAGIC"}, {0x1021994, "TMPFS_MAGIC"}, {0x1021997, "V9FS_MAGIC"}, {0x7655821, "RDTGROUP_SUPER_MAGIC"}, {0x9041934, "ANON_INODE_FS_MAGIC"}, {0xbad1dea, "FUTEXFS_SUPER_MAGIC"}, {0x11307854, "MTD_INODE_FS_MAGIC"}, {0x15013346, "UDF_SUPER_MAGIC"}, {0x2011bab0, "EXFAT_SUPER_MAGIC"}, {0x28cd3d45, "CRAMFS_MAGIC"}, {0x42494e4d, "BINFMTFS_MAGIC"}, {0x43415d53, "SMACK_MAGIC"}, {0x444d4142, "DMA_BUF_MAGIC"}, {0x454d444d, "DEVMEM_MAGIC"}, {0x474d454d, "GUEST_MEMFD_MAGIC"}, {0x4e554c4c, "NULL_FS_MAGIC"}, {0x50494446, "PID_FS_MAGIC"}, {0x50495045, "PIPEFS_MAGIC"}, {0x52654973, "REISERFS_SUPER_MAGIC"}, {0x5345434d, "SECRETMEM_MAGIC"}, {0x5346414f, "AFS_SUPER_MAGIC"}, {0x534f434b, "SOCKFS_MAGIC"}, {0x58465342, "XFS_SUPER_MAGIC"}, {0x5a3c69f0, "AAFS_MAGIC"}, {0x5a4f4653, "ZONEFS_MAGIC"}, {0x6165676c, "PSTOREFS_MAGIC"}, {0x62646576, "BDEVFS_MAGIC"}, {0x62656572, "SYSFS_MAGIC"}, {0x63677270, "CGROUP2_SUPER_MAGIC"}, {0x64626720, "DEBUGFS_MAGIC"}, {0x64646178, "DAXFS_MAGIC"}, {0x65735546, "FUSE_SUPER_MAGIC"}, {0x68191122, "QNX6_SUPER_MAGIC"}, {0x6b414653, "AFS_FS_MAGIC"}, {0x6c6f6f70, "BINDERFS_SUPER_MAGIC"}, {0x6e736673, "NSFS_MAGIC"}, {0x73636673, "SECURITYFS_MAGIC"}, {0x73717368, "SQUASHFS_MAGIC"}, {0x73727279, "BTRFS_TEST_MAGIC"}, {0x73757245, "CODA_SUPER_MAGIC"}, {0x7461636f, "OCFS2_SUPER_MAGIC"}, {0x74726163, "TRACEFS_MAGIC"}, {0x794c7630, "OVERLAYFS_SUPER_MAGIC"}, {0x858458f6, "RAMFS_MAGIC"}, {0x9123683e, "BTRFS_SUPER_MAGIC"}, {0x958458f6, "HUGETLBFS_MAGIC"}, {0xabba1974, "XENFS_SUPER_MAGIC"}, {0xca451a4e, "BCACHEFS_SUPER_MAGIC"}, {0xcafe4a11, "BPF_FS_MAGIC"}, {0xde5e81e4, "EFIVARFS_MAGIC"}, {0xe0f5e1e2, "EROFS_SUPER_MAGIC_V1"}, {0xf2f52010, "F2FS_SUPER_MAGIC"}, {0xf97cff8c, "SELINUX_MAGIC"}, {0xf995e849, "HPFS_SUPER_MAGIC"}, {0xfe534d42, "SMB2_SUPER_MAGIC"}, {0xff534d42, "CIFS_SUPER_MAGIC"}, {0x56267b1fe5f4, "REISER2FS_JR_SUPER_MAGIC_STRING"}, {0x56267b1fe626, "REISER2FS_SUPER_MAGIC_STRING"}, {0x56267b1fe66e, "REISERFS_SUPER_MAGIC_STRING"},};
 static const struct st_name names_statx_mask[] = {{0xfff, "STATX_ALL"}, {0x7ff, "STATX_BASIC_STATS"}, {0x1, "STATX_TYPE"}, {0x2, "STATX_MODE"}, {0x4, "STATX_NLINK"}, {0x8, "STATX_UID"}, {0x10, "STATX_GID"}, {0x20, "STATX_ATIME"}, {0x40, "STATX_MTIME"}, {0x80, "STATX_CTIME"}, {0x100, "STATX_INO"}, {0x200, "STATX_SIZE"}, {0x400, "STATX_BLOCKS"}, {0x800, "STATX_BTIME"}, {0x1000, "STATX_MNT_ID"}, {0x2000, "STATX_DIOALIGN"}, {0x4000, "STATX_MNT_ID_UNIQUE"}, {0x8000, "STATX_SUBVOL"}, {0x10000, "STATX_WRITE_ATOMIC"}, {0x20000, "STATX_DIO_READ_ALIGN"},};
 static const struct st_name names_statx_attrs[] = {{0x4, "STATX_ATTR_COMPRESSED"}, {0x10, "STATX_ATTR_IMMUTABLE"}, {0x20, "STATX_ATTR_APPEND"}, {0x40, "STATX_ATTR_NODUMP"}, {0x800, "STATX_ATTR_ENCRYPTED"}, {0x1000, "STATX_ATTR_AUTOMOUNT"}, {0x2000, "STATX_ATTR_MOUNT_ROOT"}, {0x100000, "STATX_ATTR_VERITY"}, {0x200000, "STATX_ATTR_DAX"}, {0x400000, "STATX_ATTR_WRITE_ATOMIC"},};
 static const struct st_name names_xattr_flags[] = {{0x1, "XATTR_CREATE"}, {0x2, "XATTR_REPLACE"},};
@@ -101,7 +102,7 @@ static const struct st_name names_sched_policy[] = {{0x0, "SCHED_NORMAL"}, {0x1,
 static const struct st_name names_sched_flags[] = {{0x1, "SCHED_FLAG_RESET_ON_FORK"}, {0x2, "SCHED_FLAG_RECLAIM"}, {0x4, "SCHED_FLAG_DL_OVERRUN"}, {0x8, "SCHED_FLAG_KEEP_POLICY"}, {0x10, "SCHED_FLAG_KEEP_PARAMS"}, {0x20, "SCHED_FLAG_UTIL_CLAMP_MIN"}, {0x40, "SCHED_FLAG_UTIL_CLAMP_MAX"},};
 static const struct st_name names_sched_reset[] = {{0x40000000, "SCHED_RESET_ON_FORK"},};
 static const struct st_name names_kcmp_type[] = {{0x0, "KCMP_FILE"}, {0x1, "KCMP_VM"}, {0x2, "KCMP_FILES"}, {0x3, "KCMP_FS"}, {0x4, "KCMP_SIGHAND"}, {0x5, "KCMP_IO"}, {0x6, "KCMP_SYSVSEM"}, {0x7, "KCMP_EPOLL_TFD"},};
-static const struct st_name names_prctl_option[] = {{0x0, "PR_CFI_BRANCH_LANDING_PADS"}, {0x1, "PR_CFI_ENABLE"}, {0x2, "PR_CFI_DISABLE"}, {0x3, "PR_GET_DUMPABLE"}, {0x4, "PR_CFI_LOCK"}, {0x5, "PR_GET_UNALIGN"}, {0x6, "PR_SET_UNALIGN"}, {0x7, "PR_GET_KEEPCAPS"}, {0x8, "PR_PAC_APDBKEY"}, {0x9, "PR_GET_FPEMU"}, {0xa, "PR_SET_FPEMU"}, {0xb, "PR_GET_FPEXC"}, {0xc, "PR_RISCV_V_VSTATE_CTRL_NEXT_MASK"}, {0xd, "PR_GET_TIMING"}, {0xe, "PR_SET_TIMING"}, {0xf, "PR_SET_NAME"}, {0x10, "PR_GET_NAME"}, {0x13, "PR_GET_ENDIAN"}, {0x14, "PR_SET_ENDIAN"}, {0x15, "PR_GET_SECCOMP"}, {0x16, "PR_SET_SECCOMP"}, {0x17, "PR_CAPBSET_READ"}, {0x18, "PR_CAPBSET_DROP"}, {0x19, "PR_GET_TSC"}, {0x1a, "PR_SET_TSC"}, {0x1b, "PR_GET_SECUREBITS"}, {0x1c, "PR_SET_SECUREBITS"}, {0x1d, "PR_SET_TIMERSLACK"}, {0x1e, "PR_GET_TIMERSLACK"}, {0x1f, "PR_PPC_DEXCR_CTRL_MASK"}, {0x20, "PR_TASK_PERF_EVENTS_ENABLE"}, {0x21, "PR_MCE_KILL"}, {0x22, "PR_MCE_KILL_GET"}, {0x23, "PR_SET_MM"}, {0x24, "PR_SET_CHILD_SUBREAPER"}, {0x25, "PR_GET_CHILD_SUBREAPER"}, {0x26, "PR_SET_NO_NEW_PRIVS"}, {0x27, "PR_GET_NO_NEW_PRIVS"}, {0x28, "PR_GET_TID_ADDRESS"}, {0x29, "PR_SET_THP_DISABLE"}, {0x2a, "PR_GET_THP_DISABLE"}, {0x2b, "PR_MPX_ENABLE_MANAGEMENT"}, {0x2c, "PR_MPX_DISABLE_MANAGEMENT"}, {0x2d, "PR_SET_FP_MODE"}, {0x2e, "PR_GET_FP_MODE"}, {0x2f, "PR_CAP_AMBIENT"}, {0x34, "PR_GET_SPECULATION_CTRL"}, {0x35, "PR_SET_SPECULATION_CTRL"}, {0x36, "PR_PAC_RESET_KEYS"}, {0x37, "PR_SET_TAGGED_ADDR_CTRL"}, {0x38, "PR_GET_TAGGED_ADDR_CTRL"}, {0x39, "PR_SET_IO_FLUSHER"}, {0x3a, "PR_GET_IO_FLUSHER"}, {0x3b, "PR_SET_SYSCALL_USER_DISPATCH"}, {0x3c, "PR_PAC_SET_ENABLED_KEYS"}, {0x3d, "PR_PAC_GET_ENABLED_KEYS"}, {0x3e, "PR_SCHED_CORE"}, {0x41, "PR_SET_MDWE"}, {0x42, "PR_GET_MDWE"}, {0x43, "PR_SET_MEMORY_MERGE"}, {0x44, "PR_GET_MEMORY_MERGE"}, {0x45, "PR_RISCV_V_SET_CONTROL"}, {0x46, "PR_RISCV_V_GET_CONTROL"}, {0x47, "PR_RISCV_SET_ICACHE_FLUSH_CTX"}, {0x48, "PR_PPC_GET_DEXCR"}, {0x49, "PR_PPC_SET_DEXCR"}, {0x4a, "PR_GET_SHADOW_STACK_STATUS"}, {0x4b, "PR_SET_SHADOW_STACK_STATUS"}, {0x4c, "PR_LOCK_SHADOW_STACK_STATUS"}, {0x4d, "PR_TIMER_CREATE_RESTORE_IDS"}, {0x4e, "PR_FUTEX_HASH"}, {0x4f, "PR_RSEQ_SLICE_EXTENSION"}, {0x50, "PR_GET_CFI"}, {0x51, "PR_SET_CFI"}, {0x41555856, "PR_GET_AUXV"}, {0x53564d41, "PR_SET_VMA"}, {0x59616d61, "PR_SET_PTRACER"},};
+static const struct st_name names_prctl_option[] = {{0x0, "PR_SET_VMA_ANON_NAME"}, {0x1, "PR_SET_PDEATHSIG"}, {0x2, "PR_GET_PDEATHSIG"}, {0x3, "PR_GET_DUMPABLE"}, {0x4, "PR_SET_DUMPABLE"}, {0x5, "PR_GET_UNALIGN"}, {0x6, "PR_SET_UNALIGN"}, {0x7, "PR_GET_KEEPCAPS"}, {0x8, "PR_SET_KEEPCAPS"}, {0x9, "PR_GET_FPEMU"}, {0xa, "PR_SET_FPEMU"}, {0xb, "PR_GET_FPEXC"}, {0xc, "PR_SET_FPEXC"}, {0xd, "PR_GET_TIMING"}, {0xe, "PR_SET_TIMING"}, {0xf, "PR_SET_NAME"}, {0x10, "PR_GET_NAME"}, {0x13, "PR_GET_ENDIAN"}, {0x14, "PR_SET_ENDIAN"}, {0x15, "PR_GET_SECCOMP"}, {0x16, "PR_SET_SECCOMP"}, {0x17, "PR_CAPBSET_READ"}, {0x18, "PR_CAPBSET_DROP"}, {0x19, "PR_GET_TSC"}, {0x1a, "PR_SET_TSC"}, {0x1b, "PR_GET_SECUREBITS"}, {0x1c, "PR_SET_SECUREBITS"}, {0x1d, "PR_SET_TIMERSLACK"}, {0x1e, "PR_GET_TIMERSLACK"}, {0x1f, "PR_TASK_PERF_EVENTS_DISABLE"}, {0x20, "PR_TASK_PERF_EVENTS_ENABLE"}, {0x21, "PR_MCE_KILL"}, {0x22, "PR_MCE_KILL_GET"}, {0x23, "PR_SET_MM"}, {0x24, "PR_SET_CHILD_SUBREAPER"}, {0x25, "PR_GET_CHILD_SUBREAPER"}, {0x26, "PR_SET_NO_NEW_PRIVS"}, {0x27, "PR_GET_NO_NEW_PRIVS"}, {0x28, "PR_GET_TID_ADDRESS"}, {0x29, "PR_SET_THP_DISABLE"}, {0x2a, "PR_GET_THP_DISABLE"}, {0x2b, "PR_MPX_ENABLE_MANAGEMENT"}, {0x2c, "PR_MPX_DISABLE_MANAGEMENT"}, {0x2d, "PR_SET_FP_MODE"}, {0x2e, "PR_GET_FP_MODE"}, {0x2f, "PR_CAP_AMBIENT"}, {0x34, "PR_GET_SPECULATION_CTRL"}, {0x35, "PR_SET_SPECULATION_CTRL"}, {0x36, "PR_PAC_RESET_KEYS"}, {0x37, "PR_SET_TAGGED_ADDR_CTRL"}, {0x38, "PR_GET_TAGGED_ADDR_CTRL"}, {0x39, "PR_SET_IO_FLUSHER"}, {0x3a, "PR_GET_IO_FLUSHER"}, {0x3b, "PR_SET_SYSCALL_USER_DISPATCH"}, {0x3c, "PR_PAC_SET_ENABLED_KEYS"}, {0x3d, "PR_PAC_GET_ENABLED_KEYS"}, {0x3e, "PR_SCHED_CORE"}, {0x41, "PR_SET_MDWE"}, {0x42, "PR_GET_MDWE"}, {0x43, "PR_SET_MEMORY_MERGE"}, {0x44, "PR_GET_MEMORY_MERGE"}, {0x45, "PR_RISCV_V_SET_CONTROL"}, {0x46, "PR_RISCV_V_GET_CONTROL"}, {0x47, "PR_RISCV_SET_ICACHE_FLUSH_CTX"}, {0x48, "PR_PPC_GET_DEXCR"}, {0x49, "PR_PPC_SET_DEXCR"}, {0x4a, "PR_GET_SHADOW_STACK_STATUS"}, {0x4b, "PR_SET_SHADOW_STACK_STATUS"}, {0x4c, "PR_LOCK_SHADOW_STACK_STATUS"}, {0x4d, "PR_TIMER_CREATE_RESTORE_IDS"}, {0x4e, "PR_FUTEX_HASH"}, {0x4f, "PR_RSEQ_SLICE_EXTENSION"}, {0x50, "PR_GET_CFI"}, {0x51, "PR_SET_CFI"}, {0x41555856, "PR_GET_AUXV"}, {0x53564d41, "PR_SET_VMA"}, {0x59616d61, "PR_SET_PTRACER"},};
 static const struct st_name names_arch_prctl[] = {{0x1001, "ARCH_SET_GS"}, {0x1002, "ARCH_SET_FS"}, {0x1003, "ARCH_GET_FS"}, {0x1004, "ARCH_GET_GS"}, {0x1011, "ARCH_GET_CPUID"}, {0x1012, "ARCH_SET_CPUID"}, {0x1021, "ARCH_GET_XCOMP_SUPP"}, {0x1022, "ARCH_GET_XCOMP_PERM"}, {0x1023, "ARCH_REQ_XCOMP_PERM"}, {0x1024, "ARCH_GET_XCOMP_GUEST_PERM"}, {0x1025, "ARCH_REQ_XCOMP_GUEST_PERM"}, {0x2001, "ARCH_MAP_VDSO_X32"}, {0x2002, "ARCH_MAP_VDSO_32"}, {0x2003, "ARCH_MAP_VDSO_64"}, {0x4001, "ARCH_GET_UNTAG_MASK"}, {0x4002, "ARCH_ENABLE_TAGGED_ADDR"}, {0x4003, "ARCH_GET_MAX_TAG_BITS"}, {0x4004, "ARCH_FORCE_TAGGED_SVA"}, {0x5001, "ARCH_SHSTK_ENABLE"}, {0x5002, "ARCH_SHSTK_DISABLE"}, {0x5003, "ARCH_SHSTK_LOCK"}, {0x5004, "ARCH_SHSTK_UNLOCK"}, {0x5005, "ARCH_SHSTK_STATUS"},};
 static const struct st_name names_personality[] = {{0x0, "PER_LINUX"}, {0x6, "PER_BSD"}, {0x8, "PER_LINUX32"}, {0xc, "PER_RISCOS"}, {0xf, "PER_OSF4"}, {0x10, "PER_HPUX"}, {0x80000, "PER_LINUX_FDPIC"}, {0x740000, "PER_CLEAR_ON_SETID"}, {0x800000, "PER_LINUX_32BIT"}, {0x4000005, "PER_ISCR4"}, {0x4000006, "PER_SUNOS"}, {0x4000009, "PER_IRIX32"}, {0x400000a, "PER_IRIXN32"}, {0x400000b, "PER_IRIX64"}, {0x400000d, "PER_SOLARIS"}, {0x4100001, "PER_SVR4"}, {0x410000e, "PER_UW7"}, {0x5000002, "PER_SVR3"}, {0x5000004, "PER_WYSEV386"}, {0x5000007, "PER_XENIX"}, {0x6000003, "PER_OSR5"}, {0x7000003, "PER_SCOSVR3"}, {0x8000008, "PER_LINUX32_3GB"},};
 static const struct st_name names_personality_flags[] = {{0x20000, "UNAME26"}, {0x40000, "ADDR_NO_RANDOMIZE"}, {0x80000, "FDPIC_FUNCPTRS"}, {0x100000, "MMAP_PAGE_ZERO"}, {0x200000, "ADDR_COMPAT_LAYOUT"}, {0x400000, "READ_IMPLIES_EXEC"}, {0x800000, "ADDR_LIMIT_32BIT"}, {0x1000000, "SHORT_INODE"}, {0x2000000, "WHOLE_SECONDS"}, {0x4000000, "STICKY_TIMEOUTS"}, {0x8000000, "ADDR_LIMIT_3GB"},};
@@ -172,6 +173,9 @@ static const struct st_name names_uring_setup[] = {{0x1, "IORING_SETUP_IOPOLL"},
 static const struct st_name names_uring_features[] = {{0x1, "IORING_FEAT_SINGLE_MMAP"}, {0x2, "IORING_FEAT_NODROP"}, {0x4, "IORING_FEAT_SUBMIT_STABLE"}, {0x8, "IORING_FEAT_RW_CUR_POS"}, {0x10, "IORING_FEAT_CUR_PERSONALITY"}, {0x20, "IORING_FEAT_FAST_POLL"}, {0x40, "IORING_FEAT_POLL_32BITS"}, {0x80, "IORING_FEAT_SQPOLL_NONFIXED"}, {0x100, "IORING_FEAT_EXT_ARG"}, {0x200, "IORING_FEAT_NATIVE_WORKERS"}, {0x400, "IORING_FEAT_RSRC_TAGS"}, {0x800, "IORING_FEAT_CQE_SKIP"}, {0x1000, "IORING_FEAT_LINKED_FILE"}, {0x2000, "IORING_FEAT_REG_REG_RING"}, {0x4000, "IORING_FEAT_RECVSEND_BUNDLE"}, {0x8000, "IORING_FEAT_MIN_TIMEOUT"}, {0x10000, "IORING_FEAT_RW_ATTR"}, {0x20000, "IORING_FEAT_NO_IOWAIT"},};
 static const struct st_name names_uring_enter[] = {{0x1, "IORING_ENTER_GETEVENTS"}, {0x2, "IORING_ENTER_SQ_WAKEUP"}, {0x4, "IORING_ENTER_SQ_WAIT"}, {0x8, "IORING_ENTER_EXT_ARG"}, {0x10, "IORING_ENTER_REGISTERED_RING"}, {0x20, "IORING_ENTER_ABS_TIMER"}, {0x40, "IORING_ENTER_EXT_ARG_REG"}, {0x80, "IORING_ENTER_NO_IOWAIT"},};
 static const struct st_name names_uring_register[] = {{0x0, "IORING_REGISTER_BUFFERS"}, {0x1, "IORING_REGISTER_SRC_REGISTERED"}, {0x2, "IORING_REGISTER_DST_REPLACE"}, {0x3, "IORING_UNREGISTER_FILES"}, {0x4, "IORING_REGISTER_EVENTFD"}, {0x5, "IORING_UNREGISTER_EVENTFD"}, {0x6, "IORING_REGISTER_FILES_UPDATE"}, {0x7, "IORING_REGISTER_EVENTFD_ASYNC"}, {0x8, "IORING_REGISTER_PROBE"}, {0x9, "IORING_REGISTER_PERSONALITY"}, {0xa, "IORING_UNREGISTER_PERSONALITY"}, {0xb, "IORING_REGISTER_RESTRICTIONS"}, {0xc, "IORING_REGISTER_ENABLE_RINGS"}, {0xd, "IORING_REGISTER_FILES2"}, {0xe, "IORING_REGISTER_FILES_UPDATE2"}, {0xf, "IORING_REGISTER_BUFFERS2"}, {0x10, "IORING_REGISTER_BUFFERS_UPDATE"}, {0x11, "IORING_REGISTER_IOWQ_AFF"}, {0x12, "IORING_UNREGISTER_IOWQ_AFF"}, {0x13, "IORING_REGISTER_IOWQ_MAX_WORKERS"}, {0x14, "IORING_REGISTER_RING_FDS"}, {0x15, "IORING_UNREGISTER_RING_FDS"}, {0x16, "IORING_REGISTER_PBUF_RING"}, {0x17, "IORING_UNREGISTER_PBUF_RING"}, {0x18, "IORING_REGISTER_SYNC_CANCEL"}, {0x19, "IORING_REGISTER_FILE_ALLOC_RANGE"}, {0x1a, "IORING_REGISTER_PBUF_STATUS"}, {0x1b, "IORING_REGISTER_NAPI"}, {0x1c, "IORING_UNREGISTER_NAPI"}, {0x1d, "IORING_REGISTER_CLOCK"}, {0x1e, "IORING_REGISTER_CLONE_BUFFERS"}, {0x1f, "IORING_REGISTER_SEND_MSG_RING"}, {0x20, "IORING_REGISTER_ZCRX_IFQ"}, {0x21, "IORING_REGISTER_RESIZE_RINGS"}, {0x22, "IORING_REGISTER_MEM_REGION"}, {0x23, "IORING_REGISTER_QUERY"}, {0x24, "IORING_REGISTER_ZCRX_CTRL"}, {0x25, "IORING_REGISTER_BPF_FILTER"}, {0xfffffffe, "IORING_REGISTER_FILES_SKIP"},};
+static const struct st_name names_log_level[] = {{0x0, "LOGLEVEL_EMERG"}, {0x1, "LOGLEVEL_ALERT"}, {0x2, "LOGLEVEL_CRIT"}, {0x3, "LOGLEVEL_ERR"}, {0x4, "LOGLEVEL_WARNING"}, {0x5, "LOGLEVEL_NOTICE"}, {0x6, "LOGLEVEL_INFO"}, {0x7, "LOGLEVEL_DEBUG"},};
+static const struct st_name names_xfeature[] = {{0x0, "XFEATURE_FP"}, {0x1, "XFEATURE_SSE"}, {0x2, "XFEATURE_YMM"}, {0x3, "XFEATURE_BNDREGS"}, {0x4, "XFEATURE_BNDCSR"}, {0x5, "XFEATURE_OPMASK"}, {0x6, "XFEATURE_ZMM_Hi256"}, {0x7, "XFEATURE_Hi16_ZMM"}, {0x8, "XFEATURE_PT_UNIMPLEMENTED_SO_FAR"}, {0x9, "XFEATURE_PKRU"}, {0xa, "XFEATURE_PASID"}, {0xf, "XFEATURE_LBR"}, {0x11, "XFEATURE_XTILE_CFG"}, {0x12, "XFEATURE_XTILE_DATA"},};
+static const struct st_name names_xfeatures[] = {{0x3, "XFEATURE_MASK_FPSSE"}, {0x1, "XFEATURE_MASK_FP"}, {0x2, "XFEATURE_MASK_SSE"}, {0x4, "XFEATURE_MASK_YMM"}, {0x8, "XFEATURE_MASK_BNDREGS"}, {0x10, "XFEATURE_MASK_BNDCSR"}, {0xe0, "XFEATURE_MASK_AVX512"}, {0x20, "XFEATURE_MASK_OPMASK"}, {0x40, "XFEATURE_MASK_ZMM_Hi256"}, {0x80, "XFEATURE_MASK_Hi16_ZMM"}, {0x100, "XFEATURE_MASK_PT"}, {0x200, "XFEATURE_MASK_PKRU"}, {0x400, "XFEATURE_MASK_PASID"}, {0x800, "XFEATURE_MASK_CET_USER"}, {0x1000, "XFEATURE_MASK_CET_KERNEL"}, {0x8000, "XFEATURE_MASK_LBR"}, {0x20000, "XFEATURE_MASK_XTILE_CFG"}, {0x40000, "XFEATURE_MASK_XTILE_DATA"},};
 static const struct st_name names_family[] = {{0x0, "AF_UNSPEC"}, {0x1, "AF_UNIX"}, {0x2, "AF_INET"}, {0x3, "AF_AX25"}, {0x4, "AF_IPX"}, {0x5, "AF_APPLETALK"}, {0x6, "AF_NETROM"}, {0x7, "AF_BRIDGE"}, {0x8, "AF_ATMPVC"}, {0x9, "AF_X25"}, {0xa, "AF_INET6"}, {0xb, "AF_ROSE"}, {0xc, "AF_DECnet"}, {0xd, "AF_NETBEUI"}, {0xe, "AF_SECURITY"}, {0xf, "AF_KEY"}, {0x10, "AF_NETLINK"}, {0x11, "AF_PACKET"}, {0x12, "AF_ASH"}, {0x13, "AF_ECONET"}, {0x14, "AF_ATMSVC"}, {0x15, "AF_RDS"}, {0x16, "AF_SNA"}, {0x17, "AF_IRDA"}, {0x18, "AF_PPPOX"}, {0x19, "AF_WANPIPE"}, {0x1a, "AF_LLC"}, {0x1b, "AF_IB"}, {0x1c, "AF_MPLS"}, {0x1d, "AF_CAN"}, {0x1e, "AF_TIPC"}, {0x1f, "AF_BLUETOOTH"}, {0x20, "AF_IUCV"}, {0x21, "AF_RXRPC"}, {0x22, "AF_ISDN"}, {0x23, "AF_PHONET"}, {0x24, "AF_IEEE802154"}, {0x25, "AF_CAIF"}, {0x26, "AF_ALG"}, {0x27, "AF_NFC"}, {0x28, "AF_VSOCK"}, {0x29, "AF_KCM"}, {0x2a, "AF_QIPCRTR"}, {0x2b, "AF_SMC"}, {0x2c, "AF_XDP"}, {0x2d, "AF_MCTP"},};
 static const struct st_name names_socket_type[] = {{0x1, "SOCK_STREAM"}, {0x2, "SOCK_DGRAM"}, {0x3, "SOCK_RAW"}, {0x4, "SOCK_RDM"}, {0x5, "SOCK_SEQPACKET"}, {0x6, "SOCK_DCCP"}, {0xa, "SOCK_PACKET"},};
 static const struct st_name names_socket_flags[] = {{0x80000, "SOCK_CLOEXEC"}, {0x800, "SOCK_NONBLOCK"},};
@@ -201,11 +205,12 @@ static const struct st_name names_key_reqkeys[] = {{0x0, "KEY_REQKEY_DEFL_DEFAUL
 static const struct st_name names_key_perm[] = {{0x1000000, "KEY_POS_VIEW"}, {0x2000000, "KEY_POS_READ"}, {0x4000000, "KEY_POS_WRITE"}, {0x8000000, "KEY_POS_SEARCH"}, {0x10000000, "KEY_POS_LINK"}, {0x20000000, "KEY_POS_SETATTR"}, {0x10000, "KEY_USR_VIEW"}, {0x20000, "KEY_USR_READ"}, {0x40000, "KEY_USR_WRITE"}, {0x80000, "KEY_USR_SEARCH"}, {0x100000, "KEY_USR_LINK"}, {0x200000, "KEY_USR_SETATTR"}, {0x100, "KEY_GRP_VIEW"}, {0x200, "KEY_GRP_READ"}, {0x400, "KEY_GRP_WRITE"}, {0x800, "KEY_GRP_SEARCH"}, {0x1000, "KEY_GRP_LINK"}, {0x2000, "KEY_GRP_SETATTR"}, {0x1, "KEY_OTH_VIEW"}, {0x2, "KEY_OTH_READ"}, {0x4, "KEY_OTH_WRITE"}, {0x8, "KEY_OTH_SEARCH"}, {0x10, "KEY_OTH_LINK"}, {0x20, "KEY_OTH_SETATTR"},};
 static const struct st_name names_modify_ldt[] = {{0, 0},};
 static const struct st_name names_tc_iflag[] = {{0x1, "IGNBRK"}, {0x2, "BRKINT"}, {0x4, "IGNPAR"}, {0x8, "PARMRK"}, {0x10, "INPCK"}, {0x20, "ISTRIP"}, {0x40, "INLCR"}, {0x80, "IGNCR"}, {0x100, "ICRNL"}, {0x200, "IUCLC"}, {0x400, "IXON"}, {0x800, "IXANY"}, {0x1000, "IXOFF"}, {0x2000, "IMAXBEL"}, {0x4000, "IUTF8"},};
-static const struct st_name names_tc_lflag[] = {{0x1, "ISIG"}, {0x2, "ICANON"}, {0x4, "XCASE"}, {0x8, "ECHO"}, {0x10, "ECHOE"}, {0x20, "ECHOK"}, {0x40, "ECHONL"}, {0x80, "NOFLSH"}, {0x100, "TOSTOP"}, {0x200, "ECHOCTL"}, {0x400, "ECHOPRT"}, {0x800, "ECHOKE"}, {0x1000, "FLUSHO"}, {0x4000, "PENDIN"}, {0x8000, "IEXTEN"}, {0x10000, "EXTPROC"},};
+static const struct st_name names_tc_lflag[] = {{0x1, "ISIG"}, {0x2, "ICANON"}, {0x4, "XCASE"}, {0x8, "ECHO"}, {0x10, "ECHOE"}, {0x20, "ECHOK"}, {0x40, "ECHONL"}, {0x80, "NOFLSH"}, {0x100, "TOSTOP"}, {0x8000, "IEXTEN"}, {0x200, "ECHOCTL"}, {0x400, "ECHOPRT"}, {0x800, "ECHOKE"}, {0x1000, "FLUSHO"}, {0x4000, "PENDIN"}, {0x10000, "EXTPROC"},};
 static const struct st_name names_tc_oflag[] = {{0x1, "OPOST"}, {0x2, "OLCUC"}, {0x4, "ONLCR"}, {0x8, "OCRNL"}, {0x10, "ONOCR"}, {0x20, "ONLRET"}, {0x40, "OFILL"}, {0x80, "OFDEL"},};
 static const struct st_name names_tc_cflag[] = {{0x40, "CSTOPB"}, {0x80, "CREAD"}, {0x100, "PARENB"}, {0x200, "PARODD"}, {0x400, "HUPCL"}, {0x800, "CLOCAL"}, {0x40000000, "CMSPAR"}, {0x80000000, "CRTSCTS"},};
 static const struct st_name names_tc_baud[] = {{0x0, "B0"}, {0x1, "B50"}, {0x2, "B75"}, {0x3, "B110"}, {0x4, "B134"}, {0x5, "B150"}, {0x6, "B200"}, {0x7, "B300"}, {0x8, "B600"}, {0x9, "B1200"}, {0xa, "B1800"}, {0xb, "B2400"}, {0xc, "B4800"}, {0xd, "B9600"}, {0xe, "B19200"}, {0xf, "B38400"}, {0x1001, "B57600"}, {0x1002, "B115200"}, {0x1003, "B230400"}, {0x1004, "B460800"}, {0x1005, "B500000"}, {0x1006, "B576000"}, {0x1007, "B921600"}, {0x1008, "B1000000"}, {0x1009, "B1152000"}, {0x100a, "B1500000"}, {0x100b, "B2000000"}, {0x100c, "B2500000"}, {0x100d, "B3000000"}, {0x100e, "B3500000"}, {0x100f, "B4000000"},};
 static const struct st_name names_tc_size[] = {{0x0, "CS5"}, {0x10, "CS6"}, {0x20, "CS7"}, {0x30, "CS8"},};
+static const struct st_name names_tc_line[] = {{0x0, "N_TTY"}, {0x1, "N_SLIP"}, {0x2, "N_MOUSE"}, {0x3, "N_PPP"}, {0x4, "N_STRIP"}, {0x5, "N_AX25"}, {0x6, "N_X25"}, {0x8, "N_MASC"}, {0x9, "N_R3964"}, {0xa, "N_PROFIBUS_FDL"}, {0xb, "N_IRDA"}, {0xc, "N_SMSBLOCK"}, {0xd, "N_HDLC"}, {0xe, "N_SYNC_PPP"}, {0xf, "N_HCI"}, {0x10, "N_GIGASET_M101"}, {0x11, "N_SLCAN"}, {0x12, "N_PPS"}, {0x13, "N_V253"}, {0x14, "N_CAIF"}, {0x15, "N_GSM0710"}, {0x16, "N_TI_WL"}, {0x17, "N_TRACESINK"}, {0x18, "N_TRACEROUTER"}, {0x19, "N_NCI"}, {0x1a, "N_SPEAKUP"}, {0x1b, "N_NULL"}, {0x1c, "N_MCTP"}, {0x1d, "N_DEVELOPMENT"}, {0x1e, "N_CAN327"},};
 static const struct st_name names_tcflush[] = {{0x0, "TCIFLUSH"}, {0x1, "TCOFLUSH"}, {0x2, "TCIOFLUSH"},};
 static const struct st_name names_tcxonc[] = {{0x0, "TCOOFF"}, {0x1, "TCOON"}, {0x2, "TCIOFF"}, {0x3, "TCION"},};
 static const struct st_name names_if_flags[] = {{0x1, "IFF_UP"}, {0x2, "IFF_BROADCAST"}, {0x4, "IFF_DEBUG"}, {0x8, "IFF_LOOPBACK"}, {0x10, "IFF_POINTOPOINT"}, {0x20, "IFF_NOTRAILERS"}, {0x40, "IFF_RUNNING"}, {0x80, "IFF_NOARP"}, {0x100, "IFF_PROMISC"}, {0x200, "IFF_ALLMULTI"}, {0x400, "IFF_MASTER"}, {0x800, "IFF_SLAVE"}, {0x1000, "IFF_MULTICAST"}, {0x2000, "IFF_PORTSEL"}, {0x4000, "IFF_AUTOMEDIA"}, {0x8000, "IFF_DYNAMIC"}, {0x10000, "IFF_LOWER_UP"}, {0x20000, "IFF_DORMANT"}, {0x40000, "IFF_ECHO"}, {0x70c5a, "IFF_VOLATILE"},};
@@ -215,7 +220,8 @@ const struct st_set st_sets[] = {
     {"access_mode", "?_OK", names_access_mode, 4, 1, 1},
     {"at_flags", "AT_???", names_at_flags, 6, 1, 0},
     {"at_eaccess", "AT_???", names_at_eaccess, 3, 1, 0},
-    {"at_statx", "AT_???", names_at_statx, 9, 1, 1},
+    {"at_statx_sync", "AT_STATX_???", names_at_statx_sync, 3, 0, 0},
+    {"at_statx", "AT_???", names_at_statx, 6, 1, 0},
     {"at_unlink", "AT_???", names_at_unlink, 6, 1, 0},
     {"whence", "SEEK_???", names_whence, 5, 0, 0},
     {"rename_flags", "RENAME_???", names_rename_flags, 3, 1, 0},
@@ -381,6 +387,9 @@ const struct st_set st_sets[] = {
     {"uring_features", "IORING_FEAT_???", names_uring_features, 18, 1, 0},
     {"uring_enter", "IORING_ENTER_???", names_uring_enter, 8, 1, 0},
     {"uring_register", "IORING_REGISTER_???", names_uring_register, 39, 0, 0},
+    {"log_level", "LOGLEVEL_???", names_log_level, 8, 0, 0},
+    {"xfeature", "XFEATURE_???", names_xfeature, 14, 0, 0},
+    {"xfeatures", "XFEATURE_MASK_???", names_xfeatures, 18, 1, 0},
     {"family", "AF_???", names_family, 46, 0, 0},
     {"socket_type", "SOCK_???", names_socket_type, 7, 0, 0},
     {"socket_flags", "SOCK_???", names_socket_flags, 2, 1, 0},
@@ -415,6 +424,7 @@ const struct st_set st_sets[] = {
     {"tc_cflag", NULL, names_tc_cflag, 8, 1, 0},
     {"tc_baud", NULL, names_tc_baud, 31, 0, 0},
     {"tc_size", NULL, names_tc_size, 4, 0, 0},
+    {"tc_line", NULL, names_tc_line, 30, 0, 0},
     {"tcflush", "TC???", names_tcflush, 3, 0, 0},
     {"tcxonc", "TC???", names_tcxonc, 4, 0, 0},
     {"if_flags", "IFF_???", names_if_flags, 20, 1, 0},
@@ -490,7 +500,7 @@ static const struct st_field fields_sysinfo[] = {
     {"mem_unit", {ST_V_UNSIGNED, 0x4, 0, 1, 0, 0}, 104, 1, 0},
 };
 static const struct st_field fields_statfs[] = {
-    {"f_type", {ST_V_SET, 0x8, 0, 1, 20, 0}, 0, 1, 0},
+    {"f_type", {ST_V_SET, 0x8, 0, 1, 21, 0}, 0, 1, 0},
     {"f_bsize", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 8, 1, 0},
     {"f_blocks", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 16, 1, 0},
     {"f_bfree", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 24, 1, 0},
@@ -500,7 +510,7 @@ static const struct st_field fields_statfs[] = {
     {"f_fsid", {ST_V_CUSTOM, 0, 0, 1, 2, 0}, 56, 1, 0},
     {"f_namelen", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 64, 1, 0},
     {"f_frsize", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 72, 1, 0},
-    {"f_flags", {ST_V_SET, 0x8, 0, 1, 19, 0}, 80, 1, 0},
+    {"f_flags", {ST_V_SET, 0x8, 0, 1, 20, 0}, 80, 1, 0},
 };
 static const struct st_field fields_ustat[] = {
     {"f_tfree", {ST_V_SIGNED, 0x84, 0, 1, 0, 0}, 0, 1, 0},
@@ -514,12 +524,12 @@ static const struct st_field fields_utimbuf[] = {
 };
 static const struct st_field fields_stack[] = {
     {"ss_sp", {ST_V_POINTER, 0x8, 0, 1, 0, 0}, 0, 1, 0},
-    {"ss_flags", {ST_V_SET, 0x4, 0, 1, 136, 0}, 8, 1, 0},
+    {"ss_flags", {ST_V_SET, 0x4, 0, 1, 137, 0}, 8, 1, 0},
     {"ss_size", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 16, 1, 0},
 };
 static const struct st_field fields_pollfd[] = {
     {"fd", {ST_V_FD, 0x84, 0, 1, 0, 0}, 0, 1, 0},
-    {"events", {ST_V_SET, 0x2, 0, 1, 161, 0}, 4, 1, 0},
+    {"events", {ST_V_SET, 0x2, 0, 1, 162, 0}, 4, 1, 0},
 };
 static const struct st_field fields_sembuf[] = {
     {"sem_num", {ST_V_UNSIGNED, 0x2, 0, 1, 0, 0}, 0, 1, 0},
@@ -542,15 +552,15 @@ static const struct st_field fields_winsize[] = {
     {"ws_ypixel", {ST_V_UNSIGNED, 0x2, 0, 1, 0, 0}, 6, 1, 0},
 };
 static const struct st_field fields_landlock_path[] = {
-    {"allowed_access", {ST_V_SET, 0x8, 0, 1, 54, 0}, 0, 1, 0},
+    {"allowed_access", {ST_V_SET, 0x8, 0, 1, 55, 0}, 0, 1, 0},
     {"parent_fd", {ST_V_FD, 0x84, 0, 1, 0, 0}, 8, 1, 0},
 };
 static const struct st_field fields_landlock_port[] = {
-    {"allowed_access", {ST_V_SET, 0x8, 0, 1, 55, 0}, 0, 1, 0},
+    {"allowed_access", {ST_V_SET, 0x8, 0, 1, 56, 0}, 0, 1, 0},
     {"port", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 8, 1, 0},
 };
 static const struct st_field fields_cap_header[] = {
-    {"version", {ST_V_SET, 0x4, 0, 1, 116, 0}, 0, 1, 0},
+    {"version", {ST_V_SET, 0x4, 0, 1, 117, 0}, 0, 1, 0},
     {"pid", {ST_V_PID, 0x84, 0, 1, 0, 0}, 4, 1, 0},
 };
 static const struct st_field fields_io_event[] = {
@@ -560,20 +570,20 @@ static const struct st_field fields_io_event[] = {
     {"res2", {ST_V_SIGNED, 0x88, 0, 1, 0, 0}, 24, 1, 0},
 };
 static const struct st_field fields_flock[] = {
-    {"l_type", {ST_V_SET, 0x2, 0, 1, 30, 0}, 0, 1, 0},
-    {"l_whence", {ST_V_SET, 0x2, 0, 1, 7, 0}, 2, 1, 0},
+    {"l_type", {ST_V_SET, 0x2, 0, 1, 31, 0}, 0, 1, 0},
+    {"l_whence", {ST_V_SET, 0x2, 0, 1, 8, 0}, 2, 1, 0},
     {"l_start", {ST_V_SIGNED, 0x88, 0, 1, 0, 0}, 8, 1, 0},
     {"l_len", {ST_V_SIGNED, 0x88, 0, 1, 0, 0}, 16, 1, 0},
 };
 static const struct st_field fields_flockpid[] = {
-    {"l_type", {ST_V_SET, 0x2, 0, 1, 30, 0}, 0, 1, 0},
-    {"l_whence", {ST_V_SET, 0x2, 0, 1, 7, 0}, 2, 1, 0},
+    {"l_type", {ST_V_SET, 0x2, 0, 1, 31, 0}, 0, 1, 0},
+    {"l_whence", {ST_V_SET, 0x2, 0, 1, 8, 0}, 2, 1, 0},
     {"l_start", {ST_V_SIGNED, 0x88, 0, 1, 0, 0}, 8, 1, 0},
     {"l_len", {ST_V_SIGNED, 0x88, 0, 1, 0, 0}, 16, 1, 0},
     {"l_pid", {ST_V_PID, 0x84, 0, 1, 0, 0}, 24, 1, 0},
 };
 static const struct st_field fields_owner[] = {
-    {"type", {ST_V_SET, 0x4, 0, 1, 36, 0}, 0, 1, 0},
+    {"type", {ST_V_SET, 0x4, 0, 1, 37, 0}, 0, 1, 0},
     {"pid", {ST_V_PID, 0x84, 0, 1, 0, 0}, 4, 1, 0},
 };
 static const struct st_field fields_linger[] = {
@@ -602,9 +612,9 @@ static const struct st_field fields_cachestat[] = {
     {"nr_recently_evicted", {ST_V_UNSIGNED, 0x8, 0, 1, 0, 0}, 32, 1, 0},
 };
 static const struct st_field fields_mount_attr[] = {
-    {"attr_set", {ST_V_SET, 0x8, 0, 1, 48, 0}, 0, 1, 0},
-    {"attr_clr", {ST_V_SET, 0x8, 0, 1, 48, 0}, 8, 1, 0},
-    {"propagation", {ST_V_SET, 0x8, 0, 1, 51, 0}, 16, 1, 0},
+    {"attr_set", {ST_V_SET, 0x8, 0, 1, 49, 0}, 0, 1, 0},
+    {"attr_clr", {ST_V_SET, 0x8, 0, 1, 49, 0}, 8, 1, 0},
+    {"propagation", {ST_V_SET, 0x8, 0, 1, 52, 0}, 16, 1, 0},
     {"userns_fd", {ST_V_FD, 0x88, 0, 1, 0, 0}, 24, 1, 0},
 };
 const struct st_struct st_structs[] = {
@@ -649,13 +659,13 @@ static const struct st_type types_stat[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY
 static const struct st_type types_fstat[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 7, 0}};
 static const struct st_type types_lstat[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 7, 0}};
 static const struct st_type types_poll[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_lseek[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 7, 0}};
-static const struct st_type types_mmap[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 61, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 8, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mprotect[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 61, 0}};
+static const struct st_type types_lseek[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 8, 0}};
+static const struct st_type types_mmap[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 62, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 8, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_mprotect[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 62, 0}};
 static const struct st_type types_munmap[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_brk[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_rt_sigaction[] = {{ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 9, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 9, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_rt_sigprocmask[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 134, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_rt_sigprocmask[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 135, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_ioctl[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_pread64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FILLED, 0x8, 0, ST_CAPTURE_EXIT, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_pwrite64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -664,39 +674,39 @@ static const struct st_type types_writev[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTR
 static const struct st_type types_access[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 2, 0}};
 static const struct st_type types_pipe[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 12, 0}};
 static const struct st_type types_select[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mremap[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 64, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_msync[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 66, 0}};
+static const struct st_type types_mremap[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 65, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_msync[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 67, 0}};
 static const struct st_type types_mincore[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 13, 0}};
-static const struct st_type types_madvise[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 65, 0}};
+static const struct st_type types_madvise[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 66, 0}};
 static const struct st_type types_shmget[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 14, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 15, 0}};
-static const struct st_type types_shmat[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 75, 0}};
+static const struct st_type types_shmat[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 76, 0}};
 static const struct st_type types_shmctl[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_dup[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_dup2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_nanosleep[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 16, 0}};
-static const struct st_type types_getitimer[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 143, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 3, ST_V_STRUCT}};
+static const struct st_type types_getitimer[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 144, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 3, ST_V_STRUCT}};
 static const struct st_type types_alarm[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_setitimer[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 143, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 3, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 3, ST_V_STRUCT}};
+static const struct st_type types_setitimer[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 144, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 3, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 3, ST_V_STRUCT}};
 static const struct st_type types_sendfile[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_socket[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 171, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_socket[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 175, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_connect[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 18, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_accept[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sendto[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 18, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_recvfrom[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sendmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 19, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}};
-static const struct st_type types_recvmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 19, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}};
-static const struct st_type types_shutdown[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 179, 0}};
+static const struct st_type types_sendto[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 18, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_recvfrom[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_sendmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 19, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}};
+static const struct st_type types_recvmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 19, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}};
+static const struct st_type types_shutdown[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 183, 0}};
 static const struct st_type types_bind[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 18, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_listen[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_getsockname[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_getpeername[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_socketpair[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 171, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_socketpair[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 175, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_setsockopt[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_getsockopt[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_clone[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_execve[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 20, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 21, 0}};
 static const struct st_type types_exit[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_wait4[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 22, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 90, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 23, 0}};
+static const struct st_type types_wait4[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 22, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 91, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 23, 0}};
 static const struct st_type types_kill[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_uname[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 8, ST_V_STRUCT}};
 static const struct st_type types_semget[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 14, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 24, 0}};
@@ -704,11 +714,11 @@ static const struct st_type types_semop[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_E
 static const struct st_type types_semctl[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_shmdt[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_msgget[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 14, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 24, 0}};
-static const struct st_type types_msgsnd[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 79, 0}};
-static const struct st_type types_msgrcv[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 79, 0}};
+static const struct st_type types_msgsnd[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 80, 0}};
+static const struct st_type types_msgrcv[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 80, 0}};
 static const struct st_type types_msgctl[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_fcntl[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 29, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_flock[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 9, 0}};
+static const struct st_type types_fcntl[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 30, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_flock[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 10, 0}};
 static const struct st_type types_fsync[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_fdatasync[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_truncate[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -732,8 +742,8 @@ static const struct st_type types_fchown[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTR
 static const struct st_type types_lchown[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ID, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ID, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_umask[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 27, 0}};
 static const struct st_type types_gettimeofday[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 28, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 4, ST_V_STRUCT}};
-static const struct st_type types_getrlimit[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 93, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 5, ST_V_STRUCT}};
-static const struct st_type types_getrusage[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 94, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 6, ST_V_STRUCT}};
+static const struct st_type types_getrlimit[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 94, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 5, ST_V_STRUCT}};
+static const struct st_type types_getrusage[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 95, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 6, ST_V_STRUCT}};
 static const struct st_type types_sysinfo[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 9, ST_V_STRUCT}};
 static const struct st_type types_times[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 7, ST_V_STRUCT}};
 static const struct st_type types_ptrace[] = {{ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -757,123 +767,123 @@ static const struct st_type types_capget[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_
 static const struct st_type types_capset[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_rt_sigpending[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_EXIT, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_rt_sigtimedwait[] = {{ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 29, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_rt_sigqueueinfo[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 29, 0}};
+static const struct st_type types_rt_sigqueueinfo[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 30, 0}};
 static const struct st_type types_rt_sigsuspend[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_sigaltstack[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 13, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 13, ST_V_STRUCT}};
 static const struct st_type types_utime[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 12, ST_V_STRUCT}};
 static const struct st_type types_mknod[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_personality[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_ustat[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 30, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 11, ST_V_STRUCT}};
+static const struct st_type types_ustat[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 31, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 11, ST_V_STRUCT}};
 static const struct st_type types_statfs[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 10, ST_V_STRUCT}};
 static const struct st_type types_fstatfs[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 10, ST_V_STRUCT}};
 static const struct st_type types_sysfs[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_getpriority[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 95, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_setpriority[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 95, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sched_setparam[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 31, 0}};
-static const struct st_type types_sched_getparam[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 31, 0}};
-static const struct st_type types_sched_setscheduler[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 32, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 31, 0}};
+static const struct st_type types_getpriority[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 96, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_setpriority[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 96, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_sched_setparam[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 32, 0}};
+static const struct st_type types_sched_getparam[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 32, 0}};
+static const struct st_type types_sched_setscheduler[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 33, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 32, 0}};
 static const struct st_type types_sched_getscheduler[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sched_get_priority_max[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 96, 0}};
-static const struct st_type types_sched_get_priority_min[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 96, 0}};
+static const struct st_type types_sched_get_priority_max[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 97, 0}};
+static const struct st_type types_sched_get_priority_min[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 97, 0}};
 static const struct st_type types_sched_rr_get_interval[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_STRUCT}};
 static const struct st_type types_mlock[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_munlock[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mlockall[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 67, 0}};
+static const struct st_type types_mlockall[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 68, 0}};
 static const struct st_type types_modify_ldt[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_pivot_root[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_prctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 100, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_arch_prctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 101, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_prctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 101, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_arch_prctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 102, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_adjtimex[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_setrlimit[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 93, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 5, ST_V_STRUCT}};
+static const struct st_type types_setrlimit[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 94, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 5, ST_V_STRUCT}};
 static const struct st_type types_chroot[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_acct[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_settimeofday[] = {{ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 1, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 4, ST_V_STRUCT}};
-static const struct st_type types_mount[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_umount2[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 16, 0}};
-static const struct st_type types_swapon[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 33, 0}};
+static const struct st_type types_mount[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 18, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_umount2[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 17, 0}};
+static const struct st_type types_swapon[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 34, 0}};
 static const struct st_type types_swapoff[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_reboot[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 119, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 119, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 120, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sethostname[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 34, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_setdomainname[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 34, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_reboot[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 120, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 120, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 121, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_sethostname[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 35, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_setdomainname[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 35, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_iopl[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_ioperm[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_init_module[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_delete_module[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 124, 0}};
+static const struct st_type types_delete_module[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 125, 0}};
 static const struct st_type types_quotactl[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_readahead[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_setxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 23, 0}};
-static const struct st_type types_lsetxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 23, 0}};
-static const struct st_type types_fsetxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 23, 0}};
-static const struct st_type types_getxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_lgetxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_fgetxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_listxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_llistxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_flistxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_setxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 24, 0}};
+static const struct st_type types_lsetxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 24, 0}};
+static const struct st_type types_fsetxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 24, 0}};
+static const struct st_type types_getxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_lgetxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_fgetxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_listxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_llistxattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_flistxattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_removexattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_lremovexattr[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_fremovexattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_tkill[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_time[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_futex[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sched_setaffinity[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 36, 0}};
-static const struct st_type types_sched_getaffinity[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_EXIT, 36, 0}};
-static const struct st_type types_set_thread_area[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 37, 0}};
+static const struct st_type types_sched_setaffinity[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 37, 0}};
+static const struct st_type types_sched_getaffinity[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_EXIT, 37, 0}};
+static const struct st_type types_set_thread_area[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 38, 0}};
 static const struct st_type types_io_setup[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTED, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_POINTER}};
 static const struct st_type types_io_destroy[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_io_getevents[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ARRAY, 0x8, 15, ST_CAPTURE_EXIT, 22, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}};
 static const struct st_type types_io_submit[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_io_cancel[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 38, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 22, ST_V_STRUCT}};
-static const struct st_type types_get_thread_area[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 37, 0}};
+static const struct st_type types_io_cancel[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 39, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 22, ST_V_STRUCT}};
+static const struct st_type types_get_thread_area[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 38, 0}};
 static const struct st_type types_lookup_dcookie[] = {{ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FILLED, 0x8, 0, ST_CAPTURE_EXIT, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_epoll_create[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_epoll_ctl_old[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_epoll_wait_old[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_remap_file_pages[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 61, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 8, 0}};
-static const struct st_type types_getdents64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 39, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_remap_file_pages[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 62, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 8, 0}};
+static const struct st_type types_getdents64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 40, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_set_tid_address[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_semtimedop[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ARRAY, 0x8, 2, ST_CAPTURE_ENTRY, 15, ST_V_STRUCT}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}};
-static const struct st_type types_fadvise64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 11, 0}};
-static const struct st_type types_timer_create[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_POINTED, 0x84, 0, ST_CAPTURE_EXIT, 0, ST_V_SIGNED}};
-static const struct st_type types_timer_settime[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 141, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 2, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
+static const struct st_type types_fadvise64[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 12, 0}};
+static const struct st_type types_timer_create[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 42, 0}, {ST_V_POINTED, 0x84, 0, ST_CAPTURE_EXIT, 0, ST_V_SIGNED}};
+static const struct st_type types_timer_settime[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 142, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 2, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
 static const struct st_type types_timer_gettime[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
 static const struct st_type types_timer_getoverrun[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_timer_delete[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_clock_settime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}};
-static const struct st_type types_clock_gettime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_STRUCT}};
-static const struct st_type types_clock_getres[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_STRUCT}};
-static const struct st_type types_clock_nanosleep[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 141, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 16, 0}};
+static const struct st_type types_clock_settime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}};
+static const struct st_type types_clock_gettime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_STRUCT}};
+static const struct st_type types_clock_getres[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_STRUCT}};
+static const struct st_type types_clock_nanosleep[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 142, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 16, 0}};
 static const struct st_type types_exit_group[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_epoll_wait[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 42, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_epoll_ctl[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 163, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_epoll_wait[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 43, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_epoll_ctl[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 164, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_tgkill[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_utimes[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 43, 0}};
-static const struct st_type types_mbind[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 44, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 45, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 72, 0}};
-static const struct st_type types_set_mempolicy[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 44, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 45, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_get_mempolicy[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 71, 0}};
-static const struct st_type types_mq_open[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 193, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_utimes[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 44, 0}};
+static const struct st_type types_mbind[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 45, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 46, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 73, 0}};
+static const struct st_type types_set_mempolicy[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 45, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 46, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_get_mempolicy[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 72, 0}};
+static const struct st_type types_mq_open[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 197, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_mq_unlink[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_mq_timedsend[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}};
 static const struct st_type types_mq_timedreceive[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mq_notify[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}};
+static const struct st_type types_mq_notify[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 42, 0}};
 static const struct st_type types_mq_getsetattr[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 17, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 17, ST_V_STRUCT}};
 static const struct st_type types_kexec_load[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_waitid[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 92, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 46, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 29, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 91, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 6, ST_V_STRUCT}};
-static const struct st_type types_add_key[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 47, 0}};
-static const struct st_type types_request_key[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 47, 0}};
-static const struct st_type types_keyctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 194, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_ioprio_set[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 121, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 48, 0}};
-static const struct st_type types_ioprio_get[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 121, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_inotify_add_watch[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 24, 0}};
+static const struct st_type types_waitid[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 93, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 47, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 30, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 92, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 6, ST_V_STRUCT}};
+static const struct st_type types_add_key[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 3, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 48, 0}};
+static const struct st_type types_request_key[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 48, 0}};
+static const struct st_type types_keyctl[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 198, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_ioprio_set[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 122, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 49, 0}};
+static const struct st_type types_ioprio_get[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 122, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_inotify_add_watch[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 25, 0}};
 static const struct st_type types_inotify_rm_watch[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_migrate_pages[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 45, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 45, 0}};
+static const struct st_type types_migrate_pages[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 46, 0}, {ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 46, 0}};
 static const struct st_type types_openat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 6, 0}, {ST_V_CREATE, 0x2, 2, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_mkdirat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_mknodat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_fchownat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ID, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ID, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
-static const struct st_type types_futimesat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 43, 0}};
+static const struct st_type types_futimesat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 44, 0}};
 static const struct st_type types_newfstatat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 7, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
-static const struct st_type types_unlinkat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 6, 0}};
+static const struct st_type types_unlinkat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 7, 0}};
 static const struct st_type types_renameat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_linkat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
 static const struct st_type types_symlinkat[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -882,102 +892,102 @@ static const struct st_type types_fchmodat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE
 static const struct st_type types_faccessat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 2, 0}};
 static const struct st_type types_pselect6[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_ppoll[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_unshare[] = {{ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 88, 0}};
+static const struct st_type types_unshare[] = {{ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 89, 0}};
 static const struct st_type types_set_robust_list[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_get_robust_list[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTED, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_POINTER}, {ST_V_POINTED, 0x8, 0, ST_CAPTURE_EXIT, 0, ST_V_UNSIGNED}};
-static const struct st_type types_splice[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 13, 0}};
-static const struct st_type types_tee[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 13, 0}};
-static const struct st_type types_sync_file_range[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 14, 0}};
-static const struct st_type types_vmsplice[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 13, 0}};
+static const struct st_type types_splice[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 14, 0}};
+static const struct st_type types_tee[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 14, 0}};
+static const struct st_type types_sync_file_range[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 15, 0}};
+static const struct st_type types_vmsplice[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 14, 0}};
 static const struct st_type types_move_pages[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_utimensat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 49, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 60, 0}};
-static const struct st_type types_epoll_pwait[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 42, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_utimensat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 50, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 61, 0}};
+static const struct st_type types_epoll_pwait[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 43, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_signalfd[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_timerfd_create[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 139, 0}};
+static const struct st_type types_timerfd_create[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 140, 0}};
 static const struct st_type types_eventfd[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_fallocate[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_timerfd_settime[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 140, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 2, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
+static const struct st_type types_fallocate[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_timerfd_settime[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 141, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 2, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
 static const struct st_type types_timerfd_gettime[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 2, ST_V_STRUCT}};
 static const struct st_type types_accept4[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_signalfd4[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 137, 0}};
-static const struct st_type types_eventfd2[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 138, 0}};
-static const struct st_type types_epoll_create1[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 164, 0}};
+static const struct st_type types_signalfd4[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 138, 0}};
+static const struct st_type types_eventfd2[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 139, 0}};
+static const struct st_type types_epoll_create1[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 165, 0}};
 static const struct st_type types_dup3[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_pipe2[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 12, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 12, 0}};
-static const struct st_type types_inotify_init1[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 25, 0}};
+static const struct st_type types_pipe2[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 12, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 13, 0}};
+static const struct st_type types_inotify_init1[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 26, 0}};
 static const struct st_type types_preadv[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_pwritev[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_rt_tgsigqueueinfo[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 29, 0}};
-static const struct st_type types_perf_event_open[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 50, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 132, 0}};
-static const struct st_type types_recvmmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_fanotify_init[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 51, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 6, 0}};
-static const struct st_type types_fanotify_mark[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 52, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 42, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_prlimit64[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 93, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 5, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 5, ST_V_STRUCT}};
-static const struct st_type types_name_to_handle_at[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 38, 0}};
-static const struct st_type types_open_by_handle_at[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 53, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 6, 0}};
-static const struct st_type types_clock_adjtime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_rt_tgsigqueueinfo[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 30, 0}};
+static const struct st_type types_perf_event_open[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 51, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 133, 0}};
+static const struct st_type types_recvmmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_fanotify_init[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 52, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 6, 0}};
+static const struct st_type types_fanotify_mark[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 53, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 43, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_prlimit64[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 94, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 5, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 5, ST_V_STRUCT}};
+static const struct st_type types_name_to_handle_at[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 39, 0}};
+static const struct st_type types_open_by_handle_at[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 54, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 6, 0}};
+static const struct st_type types_clock_adjtime[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_syncfs[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sendmmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 178, 0}};
-static const struct st_type types_setns[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 89, 0}};
+static const struct st_type types_sendmmsg[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 182, 0}};
+static const struct st_type types_setns[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 90, 0}};
 static const struct st_type types_getcpu[] = {{ST_V_POINTED, 0x4, 0, ST_CAPTURE_EXIT, 0, ST_V_UNSIGNED}, {ST_V_POINTED, 0x4, 0, ST_CAPTURE_EXIT, 0, ST_V_UNSIGNED}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_process_vm_readv[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 54, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_process_vm_writev[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 54, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_kcmp[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 99, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_finit_module[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 125, 0}};
-static const struct st_type types_sched_setattr[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 55, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_sched_getattr[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 55, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_renameat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 8, 0}};
-static const struct st_type types_seccomp[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 111, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_getrandom[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 56, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 123, 0}};
-static const struct st_type types_memfd_create[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 57, 0}};
-static const struct st_type types_kexec_file_load[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 128, 0}};
-static const struct st_type types_bpf[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 131, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_process_vm_readv[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 55, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_process_vm_writev[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 55, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_kcmp[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 100, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_finit_module[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 126, 0}};
+static const struct st_type types_sched_setattr[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 56, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_sched_getattr[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 56, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_renameat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 9, 0}};
+static const struct st_type types_seccomp[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 112, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_getrandom[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 57, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 124, 0}};
+static const struct st_type types_memfd_create[] = {{ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 58, 0}};
+static const struct st_type types_kexec_file_load[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_BUFFER, 0x8, 2, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 129, 0}};
+static const struct st_type types_bpf[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 132, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_execveat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 20, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 21, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
-static const struct st_type types_userfaultfd[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 74, 0}};
-static const struct st_type types_membarrier[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 83, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 85, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mlock2[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 68, 0}};
+static const struct st_type types_userfaultfd[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 75, 0}};
+static const struct st_type types_membarrier[] = {{ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 84, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 86, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_mlock2[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 69, 0}};
 static const struct st_type types_copy_file_range[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 17, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_preadv2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HIDDEN, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 15, 0}};
-static const struct st_type types_pwritev2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HIDDEN, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 15, 0}};
-static const struct st_type types_pkey_mprotect[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 61, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_pkey_alloc[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 73, 0}};
+static const struct st_type types_preadv2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_EXIT, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HIDDEN, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 16, 0}};
+static const struct st_type types_pwritev2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 11, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HIDDEN, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 16, 0}};
+static const struct st_type types_pkey_mprotect[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 62, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_pkey_alloc[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x8, 0, ST_CAPTURE_ENTRY, 74, 0}};
 static const struct st_type types_pkey_free[] = {{ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_statx[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 5, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 21, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 58, 0}};
-static const struct st_type types_io_pgetevents[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ARRAY, 0x8, 15, ST_CAPTURE_EXIT, 22, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 59, 0}};
-static const struct st_type types_rseq[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 130, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_pidfd_send_signal[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 29, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 118, 0}};
-static const struct st_type types_io_uring_setup[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 60, 0}};
-static const struct st_type types_io_uring_enter[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 169, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_io_uring_register[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 170, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_open_tree[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 43, 0}};
-static const struct st_type types_move_mount[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 44, 0}};
-static const struct st_type types_fsopen[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 45, 0}};
-static const struct st_type types_fsconfig[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 46, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_fsmount[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 47, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 48, 0}};
-static const struct st_type types_fspick[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 49, 0}};
-static const struct st_type types_pidfd_open[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 117, 0}};
+static const struct st_type types_statx[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 59, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 22, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 60, 0}};
+static const struct st_type types_io_pgetevents[] = {{ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x88, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_ARRAY, 0x8, 15, ST_CAPTURE_EXIT, 22, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 61, 0}};
+static const struct st_type types_rseq[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 131, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_pidfd_send_signal[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNAL, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 30, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 119, 0}};
+static const struct st_type types_io_uring_setup[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 62, 0}};
+static const struct st_type types_io_uring_enter[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 170, 0}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_io_uring_register[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 171, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_open_tree[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 44, 0}};
+static const struct st_type types_move_mount[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 45, 0}};
+static const struct st_type types_fsopen[] = {{ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 46, 0}};
+static const struct st_type types_fsconfig[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 47, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_fsmount[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 48, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 49, 0}};
+static const struct st_type types_fspick[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 50, 0}};
+static const struct st_type types_pidfd_open[] = {{ST_V_PID, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 118, 0}};
 static const struct st_type types_clone3[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_close_range[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 28, 0}};
-static const struct st_type types_openat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_ENTRY, 61, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_close_range[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 29, 0}};
+static const struct st_type types_openat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 3, ST_CAPTURE_ENTRY, 63, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_pidfd_getfd[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_faccessat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 2, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 4, 0}};
-static const struct st_type types_process_madvise[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 54, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 65, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_epoll_pwait2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 42, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_mount_setattr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 50, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 62, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_process_madvise[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 2, ST_CAPTURE_ENTRY, 55, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 66, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_epoll_pwait2[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_EXIT, 43, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 5, ST_CAPTURE_ENTRY, 10, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_mount_setattr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 51, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 64, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_quotactl_fd[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_landlock_create_ruleset[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 63, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 57, 0}};
-static const struct st_type types_landlock_add_rule[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 58, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_landlock_create_ruleset[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 65, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 58, 0}};
+static const struct st_type types_landlock_add_rule[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 59, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_landlock_restrict_self[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_memfd_secret[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 64, 0}};
+static const struct st_type types_memfd_secret[] = {{ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 66, 0}};
 static const struct st_type types_process_mrelease[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_futex_waitv[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 65, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}};
+static const struct st_type types_futex_waitv[] = {{ST_V_CUSTOM, 0x8, 1, ST_CAPTURE_ENTRY, 67, 0}, {ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}};
 static const struct st_type types_set_mempolicy_home_node[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_cachestat[] = {{ST_V_FD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 29, ST_V_STRUCT}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_EXIT, 30, ST_V_STRUCT}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_fchmodat2[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_MODE, 0x2, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
 static const struct st_type types_map_shadow_stack[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_futex_wake[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 160, 0}};
-static const struct st_type types_futex_wait[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 160, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 40, 0}};
-static const struct st_type types_futex_requeue[] = {{ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 65, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_futex_wake[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 161, 0}};
+static const struct st_type types_futex_wait[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 161, 0}, {ST_V_STRUCT, 0x8, 0, ST_CAPTURE_ENTRY, 0, ST_V_STRUCT}, {ST_V_CUSTOM, 0x8, 0, ST_CAPTURE_ENTRY, 41, 0}};
+static const struct st_type types_futex_requeue[] = {{ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_ENTRY, 67, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SIGNED, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_statmount[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_listmount[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_lsm_get_self_attr[] = {{ST_V_UNSIGNED, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -986,9 +996,9 @@ static const struct st_type types_lsm_list_modules[] = {{ST_V_POINTER, 0x8, 0, S
 static const struct st_type types_mseal[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_setxattrat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_getxattrat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_listxattrat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_EXIT, 35, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_listxattrat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}, {ST_V_CUSTOM, 0x8, 4, ST_CAPTURE_EXIT, 36, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_removexattrat[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}, {ST_V_STRING, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
-static const struct st_type types_open_tree_attr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 43, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
+static const struct st_type types_open_tree_attr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 44, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}};
 static const struct st_type types_file_getattr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
 static const struct st_type types_file_setattr[] = {{ST_V_DIRFD, 0x84, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_PATH, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_SET, 0x4, 0, ST_CAPTURE_ENTRY, 3, 0}};
 static const struct st_type types_listns[] = {{ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_POINTER, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_UNSIGNED, 0x8, 0, ST_CAPTURE_ENTRY, 0, 0}, {ST_V_HEX, 0x4, 0, ST_CAPTURE_ENTRY, 0, 0}};
@@ -4078,6 +4088,7 @@ const st_printer st_printers[] = {
     st_print_cwd,
     st_print_umask,
     st_print_timeval,
+    st_print_waited,
     st_print_siginfo,
     st_print_dev32,
     st_print_sched_priority,
@@ -4107,6 +4118,7 @@ const st_printer st_printers[] = {
     st_print_sched_attr,
     st_print_hexadecimal,
     st_print_memfd_flags,
+    st_print_statx_flags,
     st_print_statx,
     st_print_sigset_argument,
     st_print_uring_params,

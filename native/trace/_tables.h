@@ -8,6 +8,7 @@ enum {
     ST_SET_ACCESS_MODE,
     ST_SET_AT_FLAGS,
     ST_SET_AT_EACCESS,
+    ST_SET_AT_STATX_SYNC,
     ST_SET_AT_STATX,
     ST_SET_AT_UNLINK,
     ST_SET_WHENCE,
@@ -174,6 +175,9 @@ enum {
     ST_SET_URING_FEATURES,
     ST_SET_URING_ENTER,
     ST_SET_URING_REGISTER,
+    ST_SET_LOG_LEVEL,
+    ST_SET_XFEATURE,
+    ST_SET_XFEATURES,
     ST_SET_FAMILY,
     ST_SET_SOCKET_TYPE,
     ST_SET_SOCKET_FLAGS,
@@ -208,6 +212,7 @@ enum {
     ST_SET_TC_CFLAG,
     ST_SET_TC_BAUD,
     ST_SET_TC_SIZE,
+    ST_SET_TC_LINE,
     ST_SET_TCFLUSH,
     ST_SET_TCXONC,
     ST_SET_IF_FLAGS,
@@ -339,6 +344,7 @@ void st_print_dirents(struct st_decoder *d, uint64_t value, const struct st_type
 void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_umask(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_timeval(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_waited(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_siginfo(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_dev32(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sched_priority(struct st_decoder *d, uint64_t value, const struct st_type *type);
@@ -368,6 +374,7 @@ void st_print_iovec_addresses(struct st_decoder *d, uint64_t value, const struct
 void st_print_sched_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_hexadecimal(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_statx_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_statx(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sigset_argument(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_uring_params(struct st_decoder *d, uint64_t value, const struct st_type *type);

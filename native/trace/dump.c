@@ -27,6 +27,7 @@ static void dump(struct st_decoder *d, struct st_buffer *b, uint64_t address, ui
 
 static void dump_vectors(struct st_decoder *d, struct st_buffer *b, uint64_t address, uint64_t count, uint64_t left)
 {
+    if (count > ST_CAPTURE_MOST / 16 || !st_see(d, address, count * 16)) return;
     for (uint64_t i = 0; i < count && left; i++) {
         const uint8_t *at = st_see(d, address + i * 16, 16);
         if (!at) return;
@@ -54,19 +55,19 @@ static void dump_messages(struct st_decoder *d, struct st_buffer *b)
     }
 }
 
-static int selected(const int32_t *fds, uint32_t count, uint64_t fd)
+static int selected(const int32_t *fds, uint32_t count, int others, uint64_t fd)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (fds[i] == -1 || fds[i] == (int32_t)fd) return 1;
-    return 0;
+        if (fds[i] == -1 || fds[i] == (int32_t)fd) return !others;
+    return others;
 }
 
 void st_lines_dump(struct st_decoder *d, struct st_buffer *b)
 {
     const struct st_lines_options *o = d->options;
-    if (!o->read_count && !o->write_count) return;
-    int reading = selected(o->read_fds, o->read_count, d->args[0]) && !d->failed;
-    int writing = selected(o->write_fds, o->write_count, d->args[0]);
+    if (!(o->read_count | o->write_count | o->read_others | o->write_others)) return;
+    int reading = selected(o->read_fds, o->read_count, o->read_others, d->args[0]) && !d->failed;
+    int writing = selected(o->write_fds, o->write_count, o->write_others, d->args[0]);
     uint64_t n = (uint64_t)d->result;
     switch (d->sysno) {
     case 0: /* read, pread64, recvfrom, mq_timedreceive */

@@ -9,42 +9,41 @@
 
 #define ST_AT_FDCWD (-100)
 
-static void plain(struct st_decoder *d, const uint8_t *link, uint32_t size)
-{
-    /* The same characters as in a path, but the ones that would end it. */
-    for (uint32_t i = 0; i < size; i++) {
-        if (link[i] == '<' || link[i] == '>')
-            st_putf(d->out, "\\%o", link[i]);
-        else
-            st_quote_bytes(d->options, d->out, link + i, 1, d->options->hex_strings == ST_HEX_ALL ? ST_HEX_ALL : ST_HEX_NONE);
-    }
-}
-
-static void device(struct st_decoder *d, const char *path)
+static int device(struct st_decoder *d, const char *path)
 {
     struct stat status;
-    if (stat(path, &status) || !(S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))) return;
+    if (stat(path, &status) || !(S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))) return 0;
+    st_quote_name(d->options, d->out, (const uint8_t *)path, strlen(path));
     st_putf(d->out, "<%s %u:%u>", S_ISCHR(status.st_mode) ? "char" : "block", major(status.st_rdev), minor(status.st_rdev));
+    return 1;
+}
+
+static int socket_detail(struct st_decoder *d, int32_t fd, const char *text)
+{
+    char detail[1024];
+    if (strncmp(text, "socket:[", 8) || !d->options->socket_of) return 0;
+    uint32_t got = d->options->socket_of(d->pid, fd, strtoull(text + 8, NULL, 10), detail, sizeof detail);
+    if (!got || got > sizeof detail) return 0;
+    st_put(d->out, detail, got);
+    return 1;
 }
 
 static void link_text(struct st_decoder *d, int32_t fd, const uint8_t *link, uint32_t size)
 {
     char text[4097];
     uint32_t n = size < 4096 ? size : 4096;
+    uint64_t start = d->out->used;
     memcpy(text, link, n);
     text[n] = 0;
     st_putc(d->out, '<');
-    if ((d->options->decode & ST_DECODE_SOCKET) && !strncmp(text, "socket:[", 8) && d->options->socket_of) {
-        char detail[1024];
-        uint32_t got = d->options->socket_of(d->pid, fd, strtoull(text + 8, NULL, 10), detail, sizeof detail);
-        if (got && got <= sizeof detail) {
-            st_put(d->out, detail, got);
-            st_putc(d->out, '>');
+    if (!((d->options->decode & ST_DECODE_SOCKET) && socket_detail(d, fd, text)) &&
+        !((d->options->decode & ST_DECODE_DEVICE) && text[0] == '/' && device(d, text))) {
+        if (!(d->options->decode & ST_DECODE_PATH)) {
+            d->out->used = start;
             return;
         }
+        st_quote_name(d->options, d->out, link, size);
     }
-    plain(d, link, size);
-    if ((d->options->decode & ST_DECODE_DEVICE) && text[0] == '/') device(d, text);
     st_putc(d->out, '>');
 }
 
@@ -71,5 +70,5 @@ void st_dirfd(struct st_decoder *d, int32_t fd)
         st_puts(d->out, "AT_FDCWD");
     else
         st_puts(d->out, d->options->names == ST_NAMES_RAW ? "-100" : "-100 /* AT_FDCWD */");
-    decorate(d, fd);
+    if (d->options->decode & ST_DECODE_PATH) decorate(d, fd);
 }

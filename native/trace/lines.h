@@ -41,10 +41,11 @@ struct st_lines_options {
     uint64_t trace[ST_TRACE_BITS], abbrev[ST_TRACE_BITS], verbose[ST_TRACE_BITS], raw[ST_TRACE_BITS]; /* bit: sysno */
     const int32_t *read_fds, *write_fds; /* -e read=, write=; -1: all; they live as long as the writer */
     uint32_t read_count, write_count;
-    uint64_t signals[2];                /* bit: signal number */
-    int64_t utc_offset;                 /* seconds east of UTC, for -t; INT64_MIN: as the C library says */
-    uint64_t start_ns;                  /* CLOCK_REALTIME - CLOCK_MONOTONIC, until a frame ST_EVENT_CLOCK says it */
-    const char *const *paths;           /* -P: only calls about one of these; they live as long as the writer */
+    uint8_t read_others, write_others; /* all but those */
+    uint64_t signals[2];               /* bit: signal number */
+    int64_t utc_offset;                /* seconds east of UTC, for -t; INT64_MIN: as the C library says */
+    uint64_t start_ns;                 /* CLOCK_REALTIME - CLOCK_MONOTONIC, until a frame ST_EVENT_CLOCK says it */
+    const char *const *paths;          /* -P: only calls about one of these; they live as long as the writer */
     uint32_t path_count;
     /* What the reader knows: each writes at most `size` bytes and returns how many; NULL: not asked. */
     uint32_t (*comm_of)(int32_t tid, char *to, uint32_t size);

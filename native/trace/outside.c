@@ -16,6 +16,8 @@
 #include "capture.h"
 #include "outside.h"
 
+extern int32_t st_outside_reading; /* whose memory the readers read */
+
 #define ST_TASKS 1024
 
 /* What the kernel's PTRACE_GET_SYSCALL_INFO fills in. */
@@ -56,60 +58,10 @@ struct loop {
 };
 
 static volatile sig_atomic_t stop_wanted;
-static int32_t reading; /* whose memory st_capture_read reads */
 
 void st_outside_stop(void)
 {
     stop_wanted = 1;
-}
-
-/* ---- the readers of capture.c ------------------------------------------------------------------------------------------ */
-
-uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size)
-{
-    struct iovec local = {to, size}, remote[2];
-    uint64_t first = 4096 - (from & 4095);
-    remote[0] = (struct iovec){(void *)from, size};
-    ssize_t got = process_vm_readv(reading, &local, 1, remote, 1, 0);
-    if (got == (ssize_t)size) return size;
-    /* The kernel stops at an unreadable page, but only between vectors. */
-    uint32_t done = 0;
-    while (done < size) {
-        uint32_t step = first < size - done ? (uint32_t)first : size - done;
-        local = (struct iovec){to + done, step};
-        remote[0] = (struct iovec){(void *)(from + done), step};
-        got = process_vm_readv(reading, &local, 1, remote, 1, 0);
-        if (got <= 0) break;
-        done += (uint32_t)got;
-        first = 4096;
-    }
-    return done;
-}
-
-uint32_t st_capture_string(uint8_t *to, uint64_t from, uint32_t most)
-{
-    uint32_t done = 0;
-    while (done < most) {
-        uint32_t step = 256 - (uint32_t)((from + done) & 255);
-        if (step > most - done) step = most - done;
-        uint32_t got = st_capture_read(to + done, from + done, step);
-        const uint8_t *end = memchr(to + done, 0, got);
-        if (end) return (uint32_t)(end + 1 - to);
-        done += got;
-        if (got < step) break;
-    }
-    return done;
-}
-
-uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
-{
-    char path[64];
-    if (fd == AT_FDCWD)
-        snprintf(path, sizeof path, "/proc/%d/cwd", reading);
-    else
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", reading, fd);
-    ssize_t n = readlink(path, (char *)to, most);
-    return n > 0 ? (uint32_t)n : 0;
 }
 
 /* ---- tasks --------------------------------------------------------------------------------------------------------------- */
@@ -195,7 +147,7 @@ static uint32_t capture(struct loop *l, const struct task *t, int64_t result, ui
 {
     if (t->sysno < 0 || t->sysno >= ST_TRACE_CALLS) return 0;
     struct st_span span = l->options->spans[t->sysno];
-    reading = t->tid;
+    st_outside_reading = t->tid;
     return st_capture_all(l->options->ops + span.first, span.count, t->args, result, when, l->options->string_limit, l->frame + used,
                           ST_EVENT_MAX - used, flags);
 }
@@ -391,6 +343,9 @@ static long seize_options(const struct st_outside_options *o)
 
 static int child(const char *path, char *const *argv, char *const *envp, int report)
 {
+    /* Python ignores these two. */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     kill(getpid(), SIGSTOP);
     execve(path, argv, envp);
     int error = errno;

@@ -47,6 +47,19 @@ static uint8_t *put_octal(uint8_t *to, uint8_t c, int digit_follows)
     return to;
 }
 
+/* For what stands in <>: the same without quotation marks, and with its brackets escaped. */
+void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size)
+{
+    unsigned hex = o->hex_strings == ST_HEX_ALL ? ST_HEX_ALL : ST_HEX_NONE;
+    uint64_t start = 0;
+    for (uint64_t i = 0; i <= size; i++) {
+        if (i < size && text[i] != '<' && text[i] != '>') continue;
+        st_quote_bytes(o, b, text + start, i - start, hex);
+        if (i < size) st_puts(b, text[i] == '<' ? "\\74" : "\\76");
+        start = i + 1;
+    }
+}
+
 void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex)
 {
     uint8_t *start = st_room(b, size * 4), *to = start;
@@ -100,7 +113,8 @@ void st_bytes(struct st_decoder *d, uint64_t address, uint64_t length)
     if (shown < length) st_puts(d->out, "...");
 }
 
-static void text(struct st_decoder *d, uint64_t address, uint64_t most, unsigned how)
+/* shown: how much of a text without an end is */
+static void text(struct st_decoder *d, uint64_t address, uint64_t most, uint64_t shown, unsigned how)
 {
     uint64_t size = most;
     const uint8_t *at = address ? st_see_some(d, address, &size) : NULL;
@@ -109,15 +123,16 @@ static void text(struct st_decoder *d, uint64_t address, uint64_t most, unsigned
         st_address(d, address);
         return;
     }
-    if (!st_quoted(d, at, size, how) && size == most && !memchr(at, 0, size)) st_puts(d->out, "...");
+    int endless = size == most && !memchr(at, 0, size);
+    if (!st_quoted(d, at, endless ? shown : size, how) && endless) st_puts(d->out, "...");
 }
 
 void st_string(struct st_decoder *d, uint64_t address)
 {
-    text(d, address, (uint64_t)d->options->string_limit + 1, ST_QUOTE_TEXT);
+    text(d, address, (uint64_t)d->options->string_limit + 1, d->options->string_limit, ST_QUOTE_TEXT);
 }
 
 void st_path(struct st_decoder *d, uint64_t address)
 {
-    text(d, address, 4096, ST_QUOTE_TEXT | ST_QUOTE_WHOLE);
+    text(d, address, 4096, 4095, ST_QUOTE_TEXT | ST_QUOTE_WHOLE);
 }

@@ -119,9 +119,9 @@ struct st_decoder {
     const uint64_t *args;
     int64_t result;
     int32_t sysno, pid, tid;
-    uint8_t exiting, failed;       /* failed: the result is an error */
-    uint8_t abbrev, raw, pointers; /* pointers: structures are not looked into */
-    uint8_t depth, noted; /* noted: there is a note, be it empty */
+    uint8_t exiting, failed;         /* failed: the result is an error */
+    uint8_t abbrev, raw, pointers;   /* pointers: structures are not looked into */
+    uint8_t depth, noted;            /* noted: there is a note, be it empty */
     struct st_chunks chunks[2];      /* the exit's (if there is one), the entry's */
     char note[512];                  /* behind the result: (Timeout) */
     const struct st_set *result_set; /* the result's flags, behind its number */
@@ -166,6 +166,7 @@ enum st_quote { ST_QUOTE_BYTES, ST_QUOTE_TEXT, ST_QUOTE_WHOLE, ST_QUOTE_PLAIN };
 /* Quotes bytes that are here. TEXT: ends at a NUL. WHOLE: -s does not cut. PLAIN: no quotation marks. Returns 1 if it was cut. */
 int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned how);
 void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex);
+void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size);
 void st_structure(struct st_decoder *d, const struct st_struct *s, uint64_t address, const uint8_t *at);
 /* The fields alone, separated by commas; `first`: none was printed before. */
 void st_fields(struct st_decoder *d, const struct st_struct *s, const uint8_t *at);
@@ -191,7 +192,7 @@ void st_mode(struct st_decoder *d, uint32_t mode);          /* 0644 */
 void st_symbolic_mode(struct st_decoder *d, uint32_t mode); /* S_IFREG|0644 */
 void st_id(struct st_decoder *d, uint32_t id);              /* -1 as such */
 void st_device(struct st_decoder *d, uint64_t device);
-void st_ticks(struct st_decoder *d, uint64_t ticks); /* of 1/100 s */
+void st_ticks(struct st_decoder *d, uint64_t ticks);        /* of 1/100 s */
 void st_note(struct st_decoder *d, struct st_buffer *text); /* becomes the note; freed */
 void st_timespec_at(struct st_decoder *d, const uint8_t *at);
 void st_timeval_at(struct st_decoder *d, const uint8_t *at);

@@ -77,7 +77,7 @@ void st_pid(struct st_decoder *d, int32_t pid)
     n = d->options->comm_of(pid, name, sizeof name);
     if (!n || n > sizeof name) return;
     st_putc(d->out, '<');
-    st_quote_bytes(d->options, d->out, (const uint8_t *)name, n, d->options->hex_strings);
+    st_quote_name(d->options, d->out, (const uint8_t *)name, n);
     st_putc(d->out, '>');
 }
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run a Python script that nobody trusts, under a policy",
     "explain": "what a policy decides, by which line, and what that rests on",
     "check": "look for mistakes in policy files",
+    "learn": "write a policy from what a program is seen to do",
     "policy": "list, show and describe the shipped policies",
     "trace": "show a program's system calls, and inject faults into them: strace's options",
     "report": "present a capture: strace's text, a table, JSON lines, Perfetto, a page",
@@ -25,7 +26,6 @@ COMMANDS = {
     "help": "read the manual",
 }
 LATER = {
-    "learn": "step 3",
     "compare": "step 4",
     "debug": "step 4",
 }
@@ -79,6 +79,12 @@ def _dispatch(words: Sequence[str]) -> int:
         from selftrace.cli import trace
 
         return trace.execute(rest)
+    if name == "learn":
+        from selftrace.cli import learn
+
+        arguments = learn.plain(rest)
+        if arguments is not None:
+            return learn.execute(arguments)
     if name == "check":
         from selftrace.cli import check
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -42,7 +41,7 @@ def _job(options: TraceOptions) -> Job:
 
 def _check(options: TraceOptions) -> None:
     if options.pids:
-        raise UnsupportedError("-p comes with the ptrace backend, which is not built yet", "start the program under selftrace trace")
+        raise UnsupportedError("-p needs the ptrace backend, which is not built yet", "start the program under selftrace trace")
     if options.user:
         raise UnsupportedError("-u is not built yet", f"use setpriv --reuid {options.user} … before selftrace trace")
     if not options.command:
@@ -115,8 +114,19 @@ def _tracer(options: TraceOptions) -> Tracer:
 
     job = _job(options)
     features = probe()
-    prepared, _ = compiled(make_model(options, features.arch), features)
-    return Tracer(prepared, job, _environment(options), block=options.on_full == "block", follow=options.follow, cpu_time=_counts_cpu_time(options))
+    try:
+        model = make_model(options, features.arch)
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
+    prepared, _ = compiled(model, features)
+    return Tracer(
+        prepared,
+        job,
+        _environment(options),
+        block=options.on_full == "block",
+        follow=options.follow,
+        cpu_time=_counts_cpu_time(options),
+    )
 
 
 class _Stop(Exception):
@@ -171,7 +181,7 @@ def _let_go(options: TraceOptions) -> None:
 
 
 def _trace(options: TraceOptions, presented: str) -> int:
-    """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM and SIGHUP are ours, and it goes on without us."""
+    """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM is ours, and it goes on without us."""
     sinks = _sinks(options, presented)
     tracer = _tracer(options)
     detached, number = False, 0
@@ -243,7 +253,7 @@ def _execute(words: Sequence[str]) -> int:
     _check(options)
     for name in sorted(set(options.ignored) - _WITHOUT_EFFECT):
         if name in ("b", "D", "kvm", "tips", "kill-on-exit"):
-            print(f"selftrace: -{name} has no effect here: {shlex.join(['selftrace', 'help', 'trace'])} says why", file=sys.stderr)
+            print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
     if options.format not in _PRESENTED:
         return _trace(options, "")
     with tempfile.TemporaryDirectory(prefix="selftrace-") as directory:

@@ -35,7 +35,8 @@ class Drain:
 
         self._ffi, self._lib = ffi, lib
         self._header = ring.header
-        self._header.trace_clock = lib.ST_TIME_CPU if cpu_time else lib.ST_TIME_COUNTER if counter_is_clock() else lib.ST_TIME_CLOCK
+        clock = lib.ST_TIME_COUNTER if counter_is_clock() else lib.ST_TIME_CLOCK
+        self._header.trace_clock = lib.ST_TIME_CPU if cpu_time else clock
         self._header.trace_block = block
         self._out = ffi.new("uint64_t[]", _ROOM // 8)
         self._bytes = ffi.cast("uint8_t *", self._out)

@@ -260,6 +260,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | bool(plan.handlers) * lib.ST_PLAN_PYTHON
         | native.trace * lib.ST_PLAN_TRACE
         | native.trace_one * lib.ST_PLAN_TRACE_ONE
+        | native.no_vdso * lib.ST_PLAN_NO_VDSO
     )
     head.string_limit = native.string_limit
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row

@@ -151,11 +151,12 @@ class Limits:
 @record
 class Tracing:
     """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string; follow: also of other
-    threads than the first, and of other processes."""
+    threads than the first, and of other processes; vdso: programs keep theirs."""
 
     calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
     string_limit: int = 32
     follow: bool = True
+    vdso: bool = True
 
 
 @record

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from selftrace.calls import Table, errno_value, nearest, signal_value, table
 from selftrace.policy.actions import parse_duration_us, parse_when
-from selftrace.policy.model import Action, Entry, Match, Rule, When
+from selftrace.policy.model import Action, CountBy, Entry, Match, Rule, When
 from selftrace.record import record
 from selftrace.trace.sets import call_set
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from selftrace.policy.model import CountBy
 
 KEYS = ("error", "retval", "signal", "delay_enter", "delay_exit", "when", "path", "fd", "count_by", "syscall")
 _LATER = {
     "poke_enter": "changes memory, which comes with the ptrace backend",
     "poke_exit": "changes memory, which comes with the ptrace backend",
 }
+_SCOPES: tuple[CountBy, ...] = ("thread", "process", "tree")
 _ENOSYS = 38
 _MOST = 65534
 
@@ -80,8 +80,9 @@ def _signal(value: Any) -> int:
 
 
 def _count_by(value: Any) -> CountBy:
-    if value == "thread" or value == "process" or value == "tree":
-        return value
+    for known in _SCOPES:
+        if value == known:
+            return known
     raise ValueError(f'count_by is "thread", "process" or "tree", not "{value}"')
 
 

@@ -1,4 +1,4 @@
-"""From what is to be seen to a policy that refuses nothing: which calls are trapped, what is captured of them, what is injected."""
+"""From what is to be seen to a policy that refuses nothing: what is trapped, what is captured, what is injected."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _STRINGS, _ALL = 10, 4096
 """ST_CAPTURE_STRINGS: how many of its strings are followed."""
 _DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
+VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
 _NUMBERS = 512
 """Numbers of calls that tables cover."""
 
@@ -49,18 +50,29 @@ def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
     return calls
 
 
+def _check_faults(options: TraceOptions, of: Table) -> None:
+    """Raises ValueError for a fault that could never fire."""
+    hidden = frozenset(of.by_name[name].sysno for name in VDSO)
+    for fault in options.faults:
+        if options.vdso and fault.calls and fault.calls <= hidden:
+            name = of.by_number[min(fault.calls)].name
+            raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
+
+
 def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
-    """The policy of a trace."""
+    """The policy of a trace. Raises ValueError for a fault that could never fire."""
     of = table(arch)
+    _check_faults(options, of)
     ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
     calls: dict[int, tuple[Capture, ...]]
     calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
+    dumped = _DUMPED if options.read_fds or options.write_fds else 0
     within = frozenset(calls) & frozenset(of.by_number)
     rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, _DUMPED if options.read_fds or options.write_fds else 0), follow=options.follow),
+        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, dumped), follow=options.follow, vdso=options.vdso),
         rules=tuple(rules),
     )

@@ -160,9 +160,14 @@ def _y(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _q(options: TraceOptions, value: str, of: Table) -> None:
+    levels: tuple[frozenset[str], ...]
     levels = (frozenset(), frozenset({"attach", "personality"}), frozenset({"attach", "personality", "exit"}), frozenset(_QUIET))
     at = levels.index(options.quiet) if options.quiet in levels else 0
     options.quiet = levels[min(at + 1, 3)]
+
+
+def _quiet(options: TraceOptions, value: str, of: Table) -> None:
+    options.quiet = _some(value or "attach,personality", _QUIET, "message")
 
 
 def _f(options: TraceOptions, value: str, of: Table) -> None:
@@ -287,6 +292,10 @@ def _pids(options: TraceOptions, value: str, of: Table) -> None:
         options.pids.append(_number(word, "process id", 1))
 
 
+def _stack(options: TraceOptions, value: str, of: Table) -> None:
+    options.stack_trace = _choice(value or "native", ("native", "python"), "stack")
+
+
 def _slower(options: TraceOptions, value: str, of: Table) -> None:
     from selftrace.policy.actions import parse_duration_us
 
@@ -294,8 +303,14 @@ def _slower(options: TraceOptions, value: str, of: Table) -> None:
 
 
 FORMS: tuple[Form, ...] = (
-    Form("e", "", "yes", _expression, "EXPR: trace=, signal=, status=, inject=, fault=, read=, write=, fd=, abbrev=, verbose=, raw=, quiet=, decode-fds="),
-    Form("", "trace", "yes", _trace, "calls to show: names, %classes, @groups, /regular expressions, ! before it for all others"),
+    Form(
+        "e",
+        "",
+        "yes",
+        _expression,
+        "KIND=VALUE with trace, signal, status, inject, fault, fd, read, write, quiet and others below",
+    ),
+    Form("", "trace", "yes", _trace, "calls to show: names, %classes, @groups, /regular expressions, !…"),
     Form("", "signal", "yes", _set("signals", lambda v, _: signal_set(v)), "signals to show"),
     Form("", "status", "yes", _set("statuses", lambda v, _: status_set(v)), "show calls that ended so"),
     Form("z", "successful-only", "no", _flag("statuses", frozenset({"successful"})), "only calls that succeeded"),
@@ -303,13 +318,13 @@ FORMS: tuple[Form, ...] = (
     Form("", "failing-only", "no", _flag("statuses", frozenset({"failed"})), "the same"),
     Form("P", "trace-path", "yes", _add("paths"), "only calls on PATH"),
     Form("", "fd", "yes", _set("fds", lambda v, _: fd_set(v)), "only calls on these descriptors"),
-    Form("", "inject", "yes", _inject, "SET:error=E|retval=V:signal=S:delay_enter=T:delay_exit=T:when=FIRST[..LAST][+[STEP]]:path=P"),
+    Form("", "inject", "yes", _inject, "SET:error=E|retval=V:signal=S:delay_enter=T:when=1+2:path=P …"),
     Form("", "fault", "yes", _fault, "the same; error=ENOSYS if nothing else is said"),
     Form("", "slower", "yes", _slower, "only calls that took longer, e.g. 10ms"),
     Form("f", "", "no", _f, "follow forks: done without it too; -ff writes a file for each process"),
-    Form("", "follow-forks", "may", _follow, "the same; =none: the first thread alone, as strace does without -f"),
+    Form("", "follow-forks", "may", _follow, "the same; =none: the first thread alone, as strace"),
     Form("", "output-separately", "no", _flag("separate"), "a file for each process: FILE.PID"),
-    Form("o", "output", "yes", _set("output", lambda v, _: v), "write to FILE instead of stderr; FILE.strc is a capture for `selftrace report`"),
+    Form("o", "output", "yes", _set("output", lambda v, _: v), "write to FILE; FILE.strc: a capture for `selftrace report`"),
     Form("A", "output-append-mode", "no", _flag("append"), "append to FILE"),
     Form("a", "columns", "yes", _set("columns", lambda v, _: _number(v, "-a")), "column of the result (40)"),
     Form("s", "string-limit", "yes", _set("string_limit", lambda v, _: _number(v, "-s")), "bytes of strings that are shown (32)"),
@@ -319,7 +334,13 @@ FORMS: tuple[Form, ...] = (
     Form("", "raw", "yes", _set("raw", call_set), "calls whose arguments are shown as numbers"),
     Form("x", "", "no", _x, "strings that are not ASCII in hexadecimal; -xx: all"),
     Form("", "strings-in-hex", "may", _set("hex", lambda v, _: _choice(v or "all", _HEX, "kind of strings")), "the same"),
-    Form("X", "const-print-style", "yes", _set("style", lambda v, _: _choice(v, _STYLES, "style")), "raw, abbrev or verbose constants"),
+    Form(
+        "X",
+        "const-print-style",
+        "yes",
+        _set("style", lambda v, _: _choice(v, _STYLES, "style")),
+        "raw, abbrev or verbose constants",
+    ),
     Form("y", "", "no", _y, "paths of descriptors; -yy: what they are"),
     Form("", "decode-fds", "may", _set("decode_fds", lambda v, _: _some(v or "path", _DETAILS, "detail")), "the same"),
     Form("Y", "", "no", _flag("decode_pids", frozenset({"comm"})), "names of processes"),
@@ -327,14 +348,16 @@ FORMS: tuple[Form, ...] = (
     Form("", "read", "yes", _set("read_fds", lambda v, _: fd_set(v)), "dump what is read from these descriptors"),
     Form("", "write", "yes", _set("write_fds", lambda v, _: fd_set(v)), "dump what is written to these descriptors"),
     Form("t", "", "no", _t, "the time of day; -tt: with us; -ttt: as Unix time"),
-    Form("", "absolute-timestamps", "may", _absolute, "the same: [format:]none|time|unix,[precision:]s|ms|us|ns"),
+    Form("", "absolute-timestamps", "may", _absolute, "[format:]none|time|unix,[precision:]s|ms|us|ns"),
     Form("", "timestamps", "may", _absolute, "the same"),
-    Form("r", "relative-timestamps", "may", _set("relative_precision", lambda v, _: _precision(v, 6)), "time since the line before"),
+    Form(
+        "r", "relative-timestamps", "may", _set("relative_precision", lambda v, _: _precision(v, 6)), "time since the line before"
+    ),
     Form("T", "syscall-times", "may", _set("times_precision", lambda v, _: _precision(v, 6)), "time spent in calls"),
     Form("i", "instruction-pointer", "no", _flag("instruction_pointer"), "where the call was made"),
     Form("n", "syscall-number", "no", _flag("numbers"), "numbers of calls"),
-    Form("k", "stack-trace", "may", _set("stack_trace", lambda v, _: _choice(v or "native", ("native", "python", "symbol"), "stack")), "the stack of each call"),
-    Form("", "stack-traces", "may", _set("stack_trace", lambda v, _: _choice(v or "native", ("native", "python", "symbol"), "stack")), "the same"),
+    Form("k", "stack-trace", "may", _stack, "the stack of each call"),
+    Form("", "stack-traces", "may", _stack, "the same"),
     Form("c", "summary-only", "no", _flag("summary", "only"), "count time, calls and errors"),
     Form("C", "summary", "no", _flag("summary", "both"), "the same, after the trace"),
     Form("S", "summary-sort-by", "yes", _sort, "sort the summary by time, calls, errors, name, …"),
@@ -342,17 +365,31 @@ FORMS: tuple[Form, ...] = (
     Form("w", "summary-wall-clock", "no", _flag("summary_wall"), "time from beginning to end of calls"),
     Form("O", "summary-syscall-overhead", "yes", _set("summary_overhead", lambda v, _: v), "time to take off each call"),
     Form("q", "", "no", _q, "fewer messages; -qq, -qqq: fewer still"),
-    Form("", "quiet", "may", _set("quiet", lambda v, _: _some(v or "attach,personality", _QUIET, "message")), "the same"),
-    Form("", "silent", "may", _set("quiet", lambda v, _: _some(v or "attach,personality", _QUIET, "message")), "the same"),
-    Form("", "silence", "may", _set("quiet", lambda v, _: _some(v or "attach,personality", _QUIET, "message")), "the same"),
+    Form("", "quiet", "may", _quiet, "the same"),
+    Form("", "silent", "may", _quiet, "the same"),
+    Form("", "silence", "may", _quiet, "the same"),
     Form("E", "env", "yes", _add("environment"), "set VAR=VALUE, or remove VAR"),
     Form("u", "user", "yes", _set("user", lambda v, _: v), "run as USER"),
     Form("p", "attach", "yes", _pids, "trace a process that runs"),
-    Form("", "syscall-limit", "yes", _set("syscall_limit", lambda v, _: _number(v, "--syscall-limit", 1)), "stop tracing after N calls"),
+    Form(
+        "",
+        "syscall-limit",
+        "yes",
+        _set("syscall_limit", lambda v, _: _number(v, "--syscall-limit", 1)),
+        "stop tracing after N calls",
+    ),
     Form("", "json", "yes", _set("json", lambda v, _: v), "JSON lines to FILE, - for stdout"),
-    Form("", "format", "yes", _set("format", lambda v, _: _choice(v, FORMATS, "format")), "strace, summary, json, perfetto or html"),
+    Form(
+        "", "format", "yes", _set("format", lambda v, _: _choice(v, FORMATS, "format")), "strace, summary, json, perfetto or html"
+    ),
     Form("", "style", "yes", _set("stap", lambda v, _: _choice(v, ("strace", "stap"), "style") == "stap"), "strace or stap"),
-    Form("", "on-full", "yes", _set("on_full", lambda v, _: _choice(v, ("block", "drop"), "answer")), "what a full ring does: block the program, or drop events"),
+    Form(
+        "",
+        "on-full",
+        "yes",
+        _set("on_full", lambda v, _: _choice(v, ("block", "drop"), "answer")),
+        "what a full ring does: block the program, or drop events",
+    ),
     Form("", "no-vdso", "no", _flag("vdso", False), "make calls of what the vDSO would answer"),
     Form("", "kvm", "yes", _ignore("kvm"), "without effect"),
     Form("F", "", "no", _ignore("F"), "without effect: forks are followed"),
@@ -380,7 +417,9 @@ def _long_form(name: str) -> Form:
         return _BY_NAME[found[0]]
     if found:
         raise _fail(f"--{name} could be {', '.join('--' + known for known in found)}")
-    raise _fail(f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them')
+    raise _fail(
+        f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them'
+    )
 
 
 def _apply(form: Form, value: str, options: TraceOptions, of: Table) -> None:
@@ -441,7 +480,12 @@ def parse(words: Iterable[str], of: Table | None = None) -> TraceOptions:
 
 def usage() -> str:
     """Help, from the table."""
-    lines = ["usage: selftrace trace [options] [--] PROG [ARGS]", "", "Traces a program's system calls, in the program itself. Options are strace's:", ""]
+    lines = [
+        "usage: selftrace trace [options] [--] PROG [ARGS]",
+        "",
+        "Traces a program's system calls, in the program itself. Options are strace's:",
+        "",
+    ]
     for form in FORMS:
         names = ", ".join(filter(None, (f"-{form.letter}" if form.letter else "", f"--{form.name}" if form.name else "")))
         lines.append(f"  {names:<34}{form.help}")
