@@ -1,4 +1,6 @@
-import json, os, socket
+import json
+import os
+import socket
 
 
 def save(path, data):

@@ -1,4 +1,6 @@
-import app, selftrace
+import app
+
+import selftrace
 
 with selftrace.tracing("fsync,rename") as trace:
     app.save_whole("/tmp/journey-of-selftrace", "new")
