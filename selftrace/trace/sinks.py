@@ -218,19 +218,16 @@ def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
         ffi.memmove(to, name, len(name))
         return len(name)
 
-    @ffi.callback("uint32_t(int32_t, int32_t, uint64_t, char *, uint32_t)")  # type: ignore[untyped-decorator]
-    def socket_of(pid: int, fd: int, inode: int, to: Any, size: int) -> int:
-        from selftrace.trace.sockets import describe
+    @ffi.callback("uint32_t(int32_t, int32_t, const char *, char *, uint32_t)")  # type: ignore[untyped-decorator]
+    def detail_of(pid: int, fd: int, link: Any, to: Any, size: int) -> int:
+        from selftrace.trace.details import describe
 
-        if inode not in known:
-            known[inode] = describe(pid, inode).encode()
-        text = known[inode][:size]
+        text = describe(pid, fd, ffi.string(link).decode("ascii", "replace")).encode()[:size]
         ffi.memmove(to, text, len(text))
         return len(text)
 
-    known: dict[int, bytes] = {}
-    chosen.comm_of, chosen.socket_of = comm_of, socket_of
-    return comm_of, socket_of
+    chosen.comm_of, chosen.detail_of = comm_of, detail_of
+    return comm_of, detail_of
 
 
 def overhead(text: str) -> float:

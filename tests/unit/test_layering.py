@@ -38,7 +38,6 @@ LAYERS = {
     "cli": 9,
     "reports": 4,
     "manual": 0,
-    "tracing": 6,
     "inprocess": 5,
     "testing": 6,
     "pytest_plugin": 7,
