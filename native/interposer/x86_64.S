@@ -247,8 +247,9 @@ st_trace_return:
     movq %r15, ST_REC_SAVED+48(%rcx)
     movq %r11, ST_REC_SAVED+56(%rcx)
 st_trace_saved:
-    movq ST_REC_ALTSTACK(%rcx), %rsp
-    addq $0xf000, %rsp
+    movq ST_REC_ALTSTACK(%rcx), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp             /* at once: a signal may come at any instruction, and its frame goes below */
     movq %rcx, %rbx
     movq %rcx, %rdi
     cld
@@ -298,8 +299,9 @@ st_clone_return:
     RECORD_OF_STUB
     movq ST_REC_PARENT(%rcx), %rax
     SAVE_IN %rax
-    movq ST_REC_ALTSTACK(%rax), %rsp
-    addq $0xf000, %rsp
+    movq ST_REC_ALTSTACK(%rax), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp
     cld
     movq %rax, %rdi
     movq %rcx, %rsi
@@ -307,8 +309,9 @@ st_clone_return:
 st_child_return:
     RECORD_OF_STUB
     SAVE_IN %rcx
-    movq ST_REC_ALTSTACK(%rcx), %rsp
-    addq $0xf000, %rsp
+    movq ST_REC_ALTSTACK(%rcx), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp             /* at once: a signal may come at any instruction, and its frame goes below */
     cld
     movq %rcx, %rdi
     call st_child_jump

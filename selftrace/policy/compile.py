@@ -64,6 +64,8 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         if model.tracing is not None:  # first of all: also what is never denied is seen
             seen_by_all = tuple(sorted(set(model.tracing.calls) - {self.number(name) for name in integrity.NEVER_SEEN}))
             rules.insert(0, FilterRule(seen_by_all, (), Decision("trap", 0, 0)))
+            to_tracer = tuple(self.number(name) for name in integrity.TO_TRACER)
+            rules.insert(1, FilterRule(to_tracer, (), Decision("trap", 0, 0)))
         unknown = Decision("deny", unknown_errno, row)
         known = frozenset(self.table.by_number) | frozenset(model.tracing.calls if model.tracing is not None else ())
         if model.mode == "audit":

@@ -9,6 +9,8 @@ from selftrace.record import replace
 NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn", "uprobe", "uretprobe")
 """Calls without which no thread gets on, or ends; and two that the kernel lets past every filter (they are its own
 breakpoints' way back, and do nothing elsewhere)."""
+TO_TRACER = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "exit", "exit_group")
+"""By these a process tells its tracer where it is: PTRACE_TRACEME is made when one of them comes (exec.c, st_trace_me)."""
 NEVER_SEEN = ("uprobe", "uretprobe")
 """The kernel lets them past every filter."""
 _TRAPPED = (

@@ -439,9 +439,8 @@ def _long_form(name: str) -> Form:
         return _BY_NAME[found[0]]
     if found:
         raise _fail(f"--{name} could be {', '.join('--' + known for known in found)}")
-    raise _fail(
-        f'unknown option "--{name}"{nearest(f"--{name}", [f"--{known}" for known in _BY_NAME])}; selftrace trace --help lists them'
-    )
+    hint = nearest(f"--{name}", [f"--{known}" for known in _BY_NAME])
+    raise _fail(f'unknown option "--{name}"{hint}; selftrace trace --help lists them')
 
 
 def _apply(form: Form, value: str, options: TraceOptions, of: Table) -> None:
