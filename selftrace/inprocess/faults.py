@@ -142,7 +142,7 @@ class inject(Wrapping):  # noqa: N801
         except BaseException:
             watch(before)
             raise
-        watch(True)
+        watch(before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
