@@ -94,8 +94,8 @@ void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored)
     struct st_sigaction *actions = block->sighand->actions;
     for (int32_t signal = 1; ignored; signal++, ignored >>= 1)
         if (ignored & 1) actions[signal].handler = ST_SIG_IGN;
-    st_kernel_action(ST_SIGSEGV, &actions[ST_SIGSEGV]);
-    st_kernel_action(ST_SIGBUS, &actions[ST_SIGBUS]);
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++)
+        if ((ST_BIT(signal) & ST_SYNCHRONOUS) || seen_first(signal, &actions[signal])) st_kernel_action(signal, &actions[signal]);
     if (kept & ST_KEEP_SIGSYS_BLOCKED) block->sigsys_blocked = 1;
     if (kept & ST_KEEP_SIGSYS_PENDING) {
         block->sigsys_pending = 1;

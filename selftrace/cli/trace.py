@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 
 from selftrace import __version__
@@ -80,7 +79,7 @@ def _metadata(options: TraceOptions) -> Metadata:
 def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
     """presented: a capture that is made something else of at the end; empty: none."""
     from selftrace.trace import sinks
-    from selftrace.trace.model import shown_calls, unknown_calls
+    from selftrace.trace.shown import shown_calls, unknown_calls
 
     if presented:
         return [sinks.CaptureSink(presented, _metadata(options))]
@@ -107,18 +106,14 @@ def _counts_cpu_time(options: TraceOptions) -> bool:
 
 
 def _tracer(options: TraceOptions) -> Tracer:
-    from selftrace.compiling import compiled
-    from selftrace.kernel.features import probe
-    from selftrace.trace.model import make_model
+    from selftrace.trace.kept import prepare
     from selftrace.tracer import Tracer
 
     job = _job(options)
-    features = probe()
     try:
-        model = make_model(options, features.arch)
+        prepared = prepare(options)
     except ValueError as error:
         raise CommandError(str(error), OURS) from None
-    prepared, _ = compiled(model, features)
     return Tracer(
         prepared,
         job,
@@ -160,11 +155,12 @@ def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: se
             return
 
 
-def _leave_out(tracer: Tracer, options: TraceOptions) -> None:
-    """What the reader selects; a path counts by its name and by what it leads to."""
-    if not (options.paths or options.fds is not None or options.slower_ns or options.syscall_limit):
+def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
+    """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    given = () if shown_by_c else options.paths
+    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit):
         return
-    paths = list(dict.fromkeys(path for given in options.paths for path in (given, os.path.realpath(given))))
+    paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
         call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
     }
@@ -182,6 +178,8 @@ def _let_go(options: TraceOptions) -> None:
 
 def _trace(options: TraceOptions, presented: str) -> int:
     """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM is ours, and it goes on without us."""
+    from selftrace.trace.sinks import TextSink
+
     sinks = _sinks(options, presented)
     tracer = _tracer(options)
     detached, number = False, 0
@@ -189,7 +187,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
     try:
         for item in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(item, _stop)
-        _leave_out(tracer, options)
+        _leave_out(tracer, options, shown_by_c=all(isinstance(sink, TextSink) for sink in sinks))
         tracer.start()
         _let_go(options)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -256,6 +254,8 @@ def _execute(words: Sequence[str]) -> int:
             print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
     if options.format not in _PRESENTED:
         return _trace(options, "")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="selftrace-") as directory:
         capture = os.path.join(directory, "trace.strc")
         code = _trace(options, capture)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
+
 from selftrace.calls import Table, errno_value, nearest, signal_value, table
 from selftrace.policy.actions import parse_duration_us, parse_when
 from selftrace.policy.model import Action, CountBy, Entry, Match, Rule, When
+from selftrace.policy.variables import escape
 from selftrace.record import record
 from selftrace.trace.sets import call_set
 
@@ -79,6 +82,15 @@ def _signal(value: Any) -> int:
     return number
 
 
+def _absolute(path: str) -> str:
+    """The pattern as policies have it: from the root on; a relative one is relative to the working directory."""
+    if not path or path.startswith("/"):
+        return path
+    if path.startswith("**"):
+        return f"/{path}"
+    return os.path.join(escape(os.getcwd()), path.removeprefix("./"))
+
+
 def _count_by(value: Any) -> CountBy:
     for known in _SCOPES:
         if value == known:
@@ -107,7 +119,7 @@ def fault(calls: str, values: Mapping[str, Any], *, text: str = "", of: Table | 
         delay_enter_us=parse_duration_us(values["delay_enter"]) if "delay_enter" in values else 0,
         delay_exit_us=parse_duration_us(values["delay_exit"]) if "delay_exit" in values else 0,
         when=_counter(values["when"]) if "when" in values else None,
-        path=str(values.get("path", "")),
+        path=_absolute(str(values.get("path", ""))),
         fd=int(values["fd"]) if "fd" in values else None,
         count_by=_count_by(values.get("count_by", "thread")),
     )

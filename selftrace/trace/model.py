@@ -7,6 +7,7 @@ from importlib import import_module
 from selftrace.calls import Table, table
 from selftrace.policy.model import Default, PolicyModel, Tracing
 from selftrace.trace.faults import rules_of
+from selftrace.trace.shown import shown_calls, unknown_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ _STRINGS, _ALL = 10, 4096
 _DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
 VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
-_NUMBERS = 512
-"""Numbers of calls that tables cover."""
 
 
 def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
@@ -35,19 +34,6 @@ def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) 
     if options.abbrev is None or sysno in options.abbrev:
         return ops
     return tuple((*op[:4], _ALL) if op[0] == _STRINGS and not op[4] else op for op in ops)
-
-
-def unknown_calls(of: Table) -> frozenset[int]:
-    """Numbers that nobody knows: always shown."""
-    return frozenset(range(_NUMBERS)) - frozenset(of.by_number)
-
-
-def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
-    """The calls that are to be seen; with -P or --fd only those that have a path or descriptor."""
-    calls = frozenset(of.by_number) if options.calls is None else options.calls
-    if options.paths or options.fds is not None:
-        calls = frozenset(n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args))
-    return calls
 
 
 def _check_faults(options: TraceOptions, of: Table) -> None:

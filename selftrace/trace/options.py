@@ -5,13 +5,14 @@ from __future__ import annotations
 from selftrace.calls import Table, nearest, table
 from selftrace.errors import CommandError
 from selftrace.record import fresh, mutable, record
-from selftrace.trace.faults import Fault, parse_inject
 from selftrace.trace.sets import call_set, fd_set, signal_set, status_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Literal
+
+    from selftrace.trace.faults import Fault
 
     Need = Literal["no", "yes", "may"]
 
@@ -186,14 +187,35 @@ def _follow(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _sort(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.reports.summary import sort_key
+
+    sort_key(value)
     options.summary_sort = value
 
 
+def _overhead(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.sinks import overhead
+
+    overhead(value)
+    options.summary_overhead = value
+
+
+def _columns(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.reports.summary import columns
+
+    columns(value)
+    options.summary_columns = value
+
+
 def _inject(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.faults import parse_inject
+
     options.faults.append(parse_inject(value))
 
 
 def _fault(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.faults import parse_inject
+
     options.faults.append(parse_inject(value, must_answer=True))
 
 
@@ -361,9 +383,9 @@ FORMS: tuple[Form, ...] = (
     Form("c", "summary-only", "no", _flag("summary", "only"), "count time, calls and errors"),
     Form("C", "summary", "no", _flag("summary", "both"), "the same, after the trace"),
     Form("S", "summary-sort-by", "yes", _sort, "sort the summary by time, calls, errors, name, …"),
-    Form("U", "summary-columns", "yes", _set("summary_columns", lambda v, _: v), "columns of the summary"),
+    Form("U", "summary-columns", "yes", _columns, "columns of the summary"),
     Form("w", "summary-wall-clock", "no", _flag("summary_wall"), "time from beginning to end of calls"),
-    Form("O", "summary-syscall-overhead", "yes", _set("summary_overhead", lambda v, _: v), "time to take off each call"),
+    Form("O", "summary-syscall-overhead", "yes", _overhead, "time to take off each call"),
     Form("q", "", "no", _q, "fewer messages; -qq, -qqq: fewer still"),
     Form("", "quiet", "may", _quiet, "the same"),
     Form("", "silent", "may", _quiet, "the same"),
@@ -418,7 +440,7 @@ def _long_form(name: str) -> Form:
     if found:
         raise _fail(f"--{name} could be {', '.join('--' + known for known in found)}")
     raise _fail(
-        f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them'
+        f'unknown option "--{name}"{nearest(f"--{name}", [f"--{known}" for known in _BY_NAME])}; selftrace trace --help lists them'
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from selftrace.calls import Table, expand_group, group_names, nearest, signal_value
 
 TYPE_CHECKING = False
@@ -23,6 +21,8 @@ def _numbered(text: str, table: Table) -> set[int]:
 
 
 def _matching(pattern: str, table: Table) -> set[int]:
+    import re  # 5 ms that most command lines do not need
+
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -55,8 +55,8 @@ def _calls_of(word: str, table: Table) -> set[int]:
 
 def _read(text: str, everything: Iterable[int], one: Callable[[str], set[int]], what: str) -> frozenset[int]:
     """The grammar that all sets share: words joined by commas, "!" before the whole, all and none alone."""
-    negated = text.startswith("!")
-    body = text[1:] if negated else text
+    body = text.lstrip("!")
+    negated = (len(text) - len(body)) % 2 == 1
     if body in ("all", "none"):
         found = set(everything) if body == "all" else set()
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -12,6 +11,7 @@ from selftrace.calls import table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from subprocess import Popen
     from typing import IO, Any, Protocol
 
     from selftrace.events.capture import Metadata
@@ -32,6 +32,8 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
     if not name:
         return open(os.dup(2), "wb", buffering=0)
     if name[0] in "|!":
+        import subprocess
+
         process = subprocess.Popen(["/bin/sh", "-c", name[1:]], stdin=subprocess.PIPE)
         assert process.stdin is not None
         return _Pipe(process)  # type: ignore[return-value]
@@ -41,7 +43,7 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
 class _Pipe:
     """A command's standard input; closing it waits for the command."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Popen[bytes]) -> None:
         self._process = process
 
     def write(self, data: bytes) -> int:
@@ -135,7 +137,7 @@ class TextSink:
         self._lib.st_lines_defaults(chosen)
         line_options(options, chosen, calls)
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
-        self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options))
+        self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options), *_named(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
             raise MemoryError
@@ -192,6 +194,17 @@ def _dumped(ffi: Any, chosen: Any, options: TraceOptions) -> list[Any]:
     return kept
 
 
+def _named(ffi: Any, chosen: Any, options: TraceOptions) -> list[Any]:
+    """The paths of -P: as they were given, and what they lead to."""
+    paths = dict.fromkeys(path for given in options.paths for path in (given, os.path.realpath(given)))
+    kept = [ffi.new("char[]", os.fsencode(path)) for path in paths]
+    chosen.path_count = len(kept)
+    if kept:
+        kept.append(ffi.new("char *[]", kept))
+        chosen.paths = kept[-1]
+    return kept
+
+
 def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
     """What the line writer asks for: names of tasks. Kept by the sink: C has but their addresses."""
 
@@ -205,19 +218,26 @@ def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
         ffi.memmove(to, name, len(name))
         return len(name)
 
-    @ffi.callback("uint32_t(int32_t, int32_t, uint64_t, char *, uint32_t)")  # type: ignore[untyped-decorator]
-    def socket_of(pid: int, fd: int, inode: int, to: Any, size: int) -> int:
-        from selftrace.trace.sockets import describe
+    @ffi.callback("uint32_t(int32_t, int32_t, const char *, char *, uint32_t)")  # type: ignore[untyped-decorator]
+    def detail_of(pid: int, fd: int, link: Any, to: Any, size: int) -> int:
+        from selftrace.trace.details import describe
 
-        if inode not in known:
-            known[inode] = describe(pid, inode).encode()
-        text = known[inode][:size]
+        text = describe(pid, fd, ffi.string(link).decode("ascii", "replace")).encode()[:size]
         ffi.memmove(to, text, len(text))
         return len(text)
 
-    known: dict[int, bytes] = {}
-    chosen.comm_of, chosen.socket_of = comm_of, socket_of
-    return comm_of, socket_of
+    chosen.comm_of, chosen.detail_of = comm_of, detail_of
+    return comm_of, detail_of
+
+
+def overhead(text: str) -> float:
+    """Seconds of "4.5e2ms", "10us", "7"; a bare number is of microseconds. Raises ValueError."""
+    number, scale = text, 1e-6
+    for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)):
+        if text.endswith(unit):
+            number, scale = text.removesuffix(unit), size
+            break
+    return float(number) * scale if number else 0.0
 
 
 class SummarySink:
@@ -231,6 +251,7 @@ class SummarySink:
         self._ffi, self._lib = ffi, lib
         self._sort = summary.sort_key(options.summary_sort)
         self._columns = summary.columns(options.summary_columns) if options.summary_columns else summary.DEFAULT
+        self._overhead_ns = round(overhead(options.summary_overhead) * 1e9)
         self._counts = ffi.gc(lib.st_counts_new(), lib.st_counts_free)
         self._file = open_output(options.output, append=options.append or options.summary == "both")
 
@@ -251,7 +272,7 @@ class SummarySink:
                 continue
             count = Count(names[sysno].name if sysno in names else f"syscall_{sysno:#x}", sysno)
             count.calls = count.timed = one.calls
-            count.errors, count.total_ns = one.errors, one.total_ns
+            count.errors, count.total_ns = one.errors, max(0, one.total_ns - one.calls * self._overhead_ns)
             count.shortest_ns, count.longest_ns = one.shortest_ns, one.longest_ns
             count.buckets = {at: number for at, number in enumerate(one.buckets) if number}
             found[sysno] = count
