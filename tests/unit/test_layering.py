@@ -38,9 +38,9 @@ LAYERS = {
     "cli": 9,
     "reports": 4,
     "manual": 0,
-    "inprocess": 5,
-    "testing": 6,
-    "pytest_plugin": 7,
+    "inprocess": 6,
+    "testing": 7,
+    "pytest_plugin": 8,
 }
 """Higher rooms may import lower ones, and themselves."""
 NEVER_IN_TRACEE = ("session", "backends", "reports", "logging", "psutil", "ptrace", "pyseccomp")
