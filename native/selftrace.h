@@ -127,7 +127,7 @@ struct st_event {
 #define ST_EVENT_CUT 16        /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
-#define ST_EVENT_SIGNALLED 128 /* exit: a fault sent a signal */
+#define ST_EVENT_SIGNALLED 256 /* exit: a fault sent a signal */
 #define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
 
 struct st_entry {
@@ -355,11 +355,17 @@ struct st_arm {
     uint32_t ldso_known;
     uint64_t ldso_low, ldso_high; /* ld.so's text: Python is never called for sites in it */
 };
-/* User dispatch: what lies outside the blob, because a thread may be there while it is unmapped. `visitors` counts the
- * threads without a block that are inside. */
+/* User dispatch: a thread's own, in its thread-local storage. The kernel reads `selector` on each call; it is
+ * `dispatched && !aside`. */
+struct st_own {
+    uint8_t selector, dispatched, aside, pad;
+};
+/* What lies outside the blob, because a thread may be there while it is unmapped. `visitors` counts the threads without a
+ * block that are inside, `leaving` those that have quit and are still on their way. */
 struct st_door {
     uint64_t entry, restorer, out, back, gone;
-    uint64_t *visitors;
+    uint64_t *visitors, *leaving;
+    struct st_own *(*own)(void); /* the calling thread's; async-signal-safe */
 };
 enum st_order { ST_ORDER_JOIN = 1, ST_ORDER_QUIT = 2 };
 struct st_blob {
@@ -381,13 +387,13 @@ struct st_blob {
     /* ---- user dispatch: dispatch.c has what each is for */
     uint64_t signal_entry, sigsys_entry;
     int64_t (*engage)(const struct st_arm *arm, const struct st_door *door);
-    uint8_t *(*selector)(void);
     int64_t (*join)(uint32_t scopes, uint64_t program);
     int64_t (*quit)(void);
     void (*scope_begins)(uint32_t scopes);
     int32_t (*scope_ends)(uint32_t scope, int32_t *tids, int32_t most);
     int64_t (*order)(int32_t tid, uint32_t order, uint32_t scopes);
     int32_t (*is_dispatched)(int32_t tid);
+    int32_t (*being_born)(void);
     void (*change)(const struct st_plan *plan);
     void (*forget_counter)(uint32_t counter);
     void (*release)(void);

@@ -29,8 +29,10 @@ enum {
     ST_SIGURG = 23,
     ST_SIGWINCH = 28,
     ST_SIGSYS = 31,
+    ST_SIGORDER = 33, /* user dispatch: the C library's own (SIGSETXID), which it lets nobody block */
     ST_SIGNALS = 64,
 };
+#define ST_ALWAYS_OURS (ST_SYNCHRONOUS | (st_state.dispatch ? ST_BIT(ST_SIGORDER) : 0))
 #define ST_SYNCHRONOUS (ST_BIT(ST_SIGSEGV) | ST_BIT(ST_SIGBUS))
 #define ST_ALL_BLOCKED (~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS)) /* what the kernel's mask may be at most */
 #define ST_UNBLOCKABLE (ST_BIT(ST_SIGKILL) | ST_BIT(ST_SIGSTOP))
@@ -68,6 +70,7 @@ enum { ST_KEEP_SIGSYS_BLOCKED = 1, ST_KEEP_SIGSYS_PENDING = 2 };
 #define ST_SA_SIGINFO 4u
 #define ST_SA_RESTORER 0x04000000u
 #define ST_SA_ONSTACK 0x08000000u
+#define ST_SA_RESTART 0x10000000u
 #define ST_SA_NODEFER 0x40000000u
 #define ST_SA_RESETHAND 0x80000000u
 #define ST_SIG_DFL 0ull
@@ -159,6 +162,7 @@ struct st_record {
  * and the thread may still be on its way back from there. */
 enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
 
+enum { ST_DISPATCHED = 1, ST_BORN = 2 };
 enum { ST_POST_WAITS = 1, ST_POST_RUNS = 2 }; /* st_post is to be called; it is at work, with signals blocked */
 
 /* A vfork parent's share of a block while its child borrows it. */
@@ -203,9 +207,12 @@ struct st_block {
     uint32_t scopes;         /* whose rules and events this thread is under, one bit each; see dispatch.c */
     uint32_t dispatched;     /* user dispatch is on for the thread */
     uint32_t inside;         /* the plan is in use: it must not change */
+    uint32_t handlers_aside; /* handlers at work whose frames need st_restorer; see deliver */
+    uint32_t turns;          /* counters that the call under way has moved on, and which; to be moved back if it is not made */
+    uint64_t *turned[6];
     uint64_t sigreturn_site; /* where a sigreturn of the program's own comes from */
-    uint8_t selector;        /* what the kernel reads on each call: 1, it arrives here */
-    uint8_t pad[3];
+    struct st_own *own;      /* the thread's; own_here where it has none */
+    struct st_own own_here;
     struct st_exec exec;
     struct st_call call; /* from here on down: what few calls use, or only the first bytes of */
     uint64_t counters[ST_COUNTERS];
@@ -244,13 +251,13 @@ struct st_state {
     uint64_t ldso_low, ldso_high;
     struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
-    uint32_t blocks;          /* blocks ever made, but number 0 */
-    uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
-    uint64_t slow_calls;      /* executed the slower way: no stub left */
-    uint32_t tsc_off;         /* the program has forbidden itself the time-stamp counter */
-    uint32_t dispatch;        /* user dispatch brings the calls, not seccomp */
-    uint32_t changing;        /* the plan is about to be another one: nobody may begin to read it */
-    uint32_t pad;
+    uint32_t blocks;           /* blocks ever made, but number 0 */
+    uint32_t armed, embedded;  /* embedded: the handlers' Python is ours, the program has none */
+    uint64_t slow_calls;       /* executed the slower way: no stub left */
+    uint32_t tsc_off;          /* the program has forbidden itself the time-stamp counter */
+    uint32_t dispatch;         /* user dispatch brings the calls, not seccomp */
+    uint32_t scopes;           /* those that are active */
+    uint32_t changing;         /* the plan is about to be another one: nobody may begin to read it */
     struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
     uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
     uint32_t loaded;           /* how the program that the loader started is known: exec.c; 0: another started it */
@@ -339,18 +346,19 @@ void st_exit(struct st_block *block);
 struct st_block *st_dispatched_block(struct st_context *uc);
 struct st_block *st_arrived(struct st_frame *frame, uint64_t out[3]);
 int64_t st_register_door(int32_t signal, uint64_t flags);
+uint64_t st_register_again(const struct st_block *block);
 int st_is_order(int32_t signal, const struct st_siginfo *info);
 uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3]);
 void st_native_child(struct st_block *block, struct st_context *uc, struct st_record *record);
 st_mask st_all_blocked(void);
 int64_t st_engage(const struct st_arm *arm, const struct st_door *door);
-uint8_t *st_selector(void);
 int64_t st_join(uint32_t scopes, st_mask program);
 int64_t st_quit(void);
 void st_scope_begins(uint32_t scopes);
 int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most);
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes);
 int32_t st_is_dispatched(int32_t tid);
+int32_t st_being_born(void);
 void st_change(const struct st_plan *plan);
 void st_forget_counter(uint32_t counter);
 void st_release(void);

@@ -9,16 +9,31 @@
 #define PR_SYSCALL_USER_DISPATCH 59
 #define ORDER_MAGIC 0x53540000u
 #define SI_QUEUE (-1)
+#define CLONE_SETTLS 0x80000ull
 #define UNBLOCK_NONE (~0ull & ~ST_UNBLOCKABLE)
 
-static int64_t dispatch(struct st_block *block, int on)
+static void undispatch(struct st_block *block)
 {
-    block->dispatched = (uint32_t)on;
-    if (!on) return ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 0, 0, 0, 0);
-    return ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 1, ST_GATE_LO, ST_GATE_HI - ST_GATE_LO + 1, &block->selector);
+    ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 0, 0, 0, 0);
+    block->own->dispatched = block->own->selector = 0;
+    block->dispatched = 0;
 }
 
-/* What the kernel's mask may be while nothing may arrive: here SIGSYS is an order, and waits. */
+/* For the calling thread. own: where its selector is. */
+static int64_t dispatch(struct st_block *block, struct st_own *own)
+{
+    block->own = own;
+    own->dispatched = 1;
+    own->selector = !own->aside;
+    int64_t r = ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 1, ST_GATE_LO, ST_GATE_HI - ST_GATE_LO + 1, &own->selector);
+    if (r < 0)
+        own->dispatched = own->selector = 0;
+    else
+        __atomic_store_n(&block->dispatched, ST_DISPATCHED, __ATOMIC_RELEASE);
+    return r;
+}
+
+/* What the kernel's mask may be while nothing may arrive: orders wait. */
 st_mask st_all_blocked(void)
 {
     return st_state.dispatch ? UNBLOCK_NONE : ST_ALL_BLOCKED;
@@ -54,7 +69,7 @@ static struct st_block *next_block(uint32_t *at)
 
 static int alive(const struct st_block *block)
 {
-    return block->dispatched && ST_SYS(__NR_tgkill, st_state.pid, block->tid, 0) == 0;
+    return block->dispatched == ST_DISPATCHED && ST_SYS(__NR_tgkill, st_state.pid, block->tid, 0) == 0;
 }
 
 /* Another plan, once nobody reads the one before. By a thread with all signals blocked. */
@@ -83,7 +98,7 @@ static struct st_block *block_of_tid(int32_t tid)
 {
     uint32_t at = 0;
     for (struct st_block *block; (block = next_block(&at));)
-        if (block->dispatched && block->tid == tid) return block;
+        if (block->dispatched == ST_DISPATCHED && block->tid == tid) return block;
     return NULL;
 }
 
@@ -96,15 +111,34 @@ struct st_block *st_dispatched_block(struct st_context *uc)
     return block;
 }
 
+/* One that the thread has had before and quit: nobody else may have it as long as the thread lives. */
+static struct st_block *block_before(int32_t tid)
+{
+    uint32_t at = 0;
+    for (struct st_block *block; (block = next_block(&at));)
+        if (!block->dispatched && block->used == 1 && block->tid == tid) return block;
+    return NULL;
+}
+
 static struct st_block *new_block(uint32_t scopes)
 {
-    struct st_block *block = st_block_new();
+    int32_t tid = (int32_t)ST_SYS(__NR_gettid);
+    struct st_block *block = block_before(tid);
+    if (block) st_block_free(block);
+    block = st_block_new();
     if (!block) return NULL;
     block->sighand = &st_state.sighand;
-    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->tid = tid;
     block->pid = st_state.pid;
     block->scopes = scopes;
     return block;
+}
+
+/* The altstack of a thread that has lost it: here and now, for a sigreturn would hide whether the call that follows was made.
+ * Returns what is registered, 0: not ours. */
+uint64_t st_register_again(const struct st_block *block)
+{
+    return ST_SYS(__NR_sigaltstack, &st_records[block->index].altstack, 0) < 0 ? 0 : (uint64_t)block;
 }
 
 static struct st_block *own_block(void)
@@ -115,18 +149,11 @@ static struct st_block *own_block(void)
     return st_block_of(&uc);
 }
 
-/* Where the calling thread's selector is; NULL: it is not under dispatch. */
-uint8_t *st_selector(void)
-{
-    struct st_block *block = own_block();
-    return block && block->dispatched ? &block->selector : NULL;
-}
-
-/* The calling thread, from its own code, with all signals blocked. Its calls pass until its selector says otherwise.
- * program: its mask. */
+/* The calling thread, from its own code, which is aside, with all signals blocked. program: its mask. */
 int64_t st_join(uint32_t scopes, st_mask program)
 {
     struct st_block *block = own_block();
+    __atomic_or_fetch(&st_state.scopes, scopes, __ATOMIC_ACQ_REL);
     if (block) {
         block->scopes |= scopes;
         return 0;
@@ -136,12 +163,11 @@ int64_t st_join(uint32_t scopes, st_mask program)
     block->sigsys_blocked = (program & ST_BIT(ST_SIGSYS)) != 0;
     struct st_stack ours = st_records[block->index].altstack;
     int64_t r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
-    if (r >= 0) r = dispatch(block, 1);
-    if (r < 0) {
-        block->dispatched = 0;
-        st_block_free(block);
-    }
-    return r < 0 ? r : 0;
+    if (r >= 0) r = dispatch(block, st_state.door.own());
+    if (r >= 0) return 0;
+    ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
+    st_block_free(block);
+    return r;
 }
 
 static void requeue(const struct st_block *block)
@@ -154,7 +180,7 @@ int64_t st_quit(void)
 {
     struct st_block *block = own_block();
     if (!block) return 0;
-    dispatch(block, 0);
+    undispatch(block);
     ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
     requeue(block);
     int64_t blocked = block->sigsys_blocked;
@@ -169,17 +195,24 @@ void st_scope_begins(uint32_t scopes)
         if (block->dispatched) __atomic_or_fetch(&block->scopes, scopes, __ATOMIC_ACQ_REL);
 }
 
+/* Threads that are about to begin: their makers may be under no scope any more. */
+int32_t st_being_born(void)
+{
+    uint32_t at = 0;
+    int32_t found = 0;
+    for (struct st_block *block; (block = next_block(&at));) found += __atomic_load_n(&block->dispatched, __ATOMIC_ACQUIRE) == ST_BORN;
+    return found;
+}
+
 /* Nobody is under this scope any more. The threads that are under none now; they are to quit. */
 int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most)
 {
     uint32_t at = 0;
     int32_t found = 0;
+    __atomic_and_fetch(&st_state.scopes, ~scope, __ATOMIC_ACQ_REL);
     for (struct st_block *block; (block = next_block(&at));) {
         uint32_t left = __atomic_and_fetch(&block->scopes, ~scope, __ATOMIC_ACQ_REL);
-        if (!left && alive(block) && found < most) {
-            __atomic_store_n(&block->selector, 0, __ATOMIC_RELEASE);
-            tids[found++] = block->tid;
-        }
+        if (!left && alive(block) && found < most) tids[found++] = block->tid;
     }
     return found;
 }
@@ -200,33 +233,35 @@ _Static_assert(sizeof(struct order) == sizeof(struct st_siginfo), "");
 
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes)
 {
-    struct order info = {.signal = ST_SIGSYS, .code = SI_QUEUE, .pid = st_state.pid, .what = ORDER_MAGIC | order, .scopes = scopes};
-    return ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, tid, ST_SIGSYS, &info);
+    struct order info = {.signal = ST_SIGORDER, .code = SI_QUEUE, .pid = st_state.pid, .what = ORDER_MAGIC | order, .scopes = scopes};
+    return ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, tid, ST_SIGORDER, &info);
 }
 
 int st_is_order(int32_t signal, const struct st_siginfo *info)
 {
     const struct order *order = (const struct order *)info;
-    if (!st_state.dispatch || signal != ST_SIGSYS || info->code != SI_QUEUE || order->pid != st_state.pid) return 0;
+    if (!st_state.dispatch || signal != ST_SIGORDER || info->code != SI_QUEUE || order->pid != st_state.pid) return 0;
     return (order->what & 0xffff0000u) == ORDER_MAGIC;
 }
 
 /* From sigreturn on the altstack is ours; the selector is read from the next call on. */
 static void join_here(struct st_context *uc, uint32_t scopes, uint64_t out[3])
 {
-    struct st_block *block = new_block(scopes);
+    scopes &= __atomic_load_n(&st_state.scopes, __ATOMIC_ACQUIRE); /* the order may be late */
+    struct st_block *block = scopes ? new_block(scopes) : NULL;
     if (!block) return;
     block->stack_virtual = uc->stack;
     block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
-    block->selector = 1;
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
-    if (dispatch(block, 1) >= 0) { /* no bystander any more: only the gate's sigreturn passes */
+    block->sigsys_blocked = (uc->mask & ST_BIT(ST_SIGSYS)) != 0;
+    uc->mask &= ~ST_BIT(ST_SIGSYS);
+    if (dispatch(block, st_state.door.own()) >= 0) { /* no bystander any more: only the gate's sigreturn passes */
         __atomic_sub_fetch(st_state.door.visitors, 1, __ATOMIC_ACQ_REL);
         out[2] = 0;
         return;
     }
-    block->dispatched = 0;
     uc->stack = block->stack_virtual;
+    if (block->sigsys_blocked) uc->mask |= ST_BIT(ST_SIGSYS);
     st_block_free(block);
 }
 
@@ -242,17 +277,17 @@ static uint64_t quit_here(struct st_block *block, struct st_frame *frame, uint64
     st_enter(block);
     st_show_site(block, uc);
     st_exit(block);
-    if (block->python || in_blob(uc->regs.rip)) return 0;
+    if (block->python || block->handlers_aside || in_blob(uc->regs.rip)) return 0;
     uint64_t sp = uc->regs.rsp;
     const struct st_stack *own = &block->stack_virtual;
     int on_own = !(own->flags & ST_SS_DISABLE) && sp > own->sp && sp - own->sp <= own->size;
     if (in_blob((uint64_t)frame)) frame = st_move_frame(frame, sp - 128, on_own ? own->sp : 0);
     if (!frame) return 0;
-    dispatch(block, 0);
+    __atomic_add_fetch(st_state.door.leaving, 1, __ATOMIC_ACQ_REL);
+    undispatch(block); /* the block stays the thread's: it is on its stack for a few instructions more */
     frame->context.stack = block->stack_virtual;
     if (block->sigsys_blocked) frame->context.mask |= ST_BIT(ST_SIGSYS);
     requeue(block);
-    st_block_free(block); /* its stack is in use for a few instructions more: nobody gets a block while threads quit */
     out[0] = (uint64_t)frame;
     out[2] = st_state.door.gone;
     return 0;
@@ -273,6 +308,7 @@ uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3]
 int64_t st_register_door(int32_t signal, uint64_t flags)
 {
     struct st_sigaction ours = {st_state.door.entry, flags | ST_SA_SIGINFO | ST_SA_RESTORER, st_state.door.restorer, ~0ull};
+    if (signal == ST_SIGORDER) ours.flags |= ST_SA_RESTART;
     return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
 }
 
@@ -288,8 +324,8 @@ struct st_block *st_arrived(struct st_frame *frame, uint64_t out[3])
 
 static int64_t take_sigsys(void)
 {
-    struct st_sigaction ours = {st_state.door.entry, ST_SA_SIGINFO | ST_SA_ONSTACK | ST_SA_RESTORER, (uint64_t)st_sigreturn_trap,
-                                ~0ull & ~ST_SYNCHRONOUS};
+    struct st_sigaction ours = {st_state.door.entry, ST_SA_SIGINFO | ST_SA_ONSTACK | ST_SA_RESTART | ST_SA_RESTORER,
+                                (uint64_t)st_sigreturn_trap, ~0ull & ~ST_SYNCHRONOUS};
     return ST_SYS(__NR_rt_sigaction, ST_SIGSYS, &ours, 0, 8);
 }
 
@@ -316,7 +352,12 @@ int64_t st_engage(const struct st_arm *arm, const struct st_door *door)
 /* The program's own handlers again: those that somebody has set since, past us, stay. */
 void st_release(void)
 {
+    static const struct st_sigaction ignore = {.handler = ST_SIG_IGN};
     struct st_sigaction now;
+    if (ST_SYS(__NR_rt_sigaction, ST_SIGORDER, 0, &now, 8) == 0 && now.handler == st_state.door.entry) {
+        ST_SYS(__NR_rt_sigaction, ST_SIGORDER, &ignore, 0, 8); /* takes orders away that nobody has followed yet */
+        ST_SYS(__NR_rt_sigaction, ST_SIGORDER, &st_state.sighand.actions[ST_SIGORDER], 0, 8);
+    }
     for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
         if (ST_SYS(__NR_rt_sigaction, signal, 0, &now, 8) < 0 || now.handler != st_state.door.entry) continue;
         ST_SYS(__NR_rt_sigaction, signal, &st_state.sighand.actions[signal], 0, 8);
@@ -406,13 +447,13 @@ __attribute__((used)) _Noreturn void st_child_jump(struct st_record *record)
     ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);
     saved_registers(block, &uc);
     if (cloning->flags & ST_CLONE_THREAD) {
-        block->selector = 1;
-        dispatch(block, 1);
         st_enter(block);
         st_child(block, &uc);
         st_exit(block);
+        dispatch(block, cloning->flags & CLONE_SETTLS ? st_state.door.own() : &block->own_here);
         st_go(block, &uc);
     }
+    block->dispatched = 0;
     block->stack_virtual = none;
     restore_child(block, cloning->flags);
     uc.mask = cloning->mask | (block->sigsys_blocked ? ST_BIT(ST_SIGSYS) : 0);

@@ -107,5 +107,6 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         trapped(block, uc);
     }
     st_exit(block);
+    if (registered != (uint64_t)block && st_state.dispatch) registered = st_register_again(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }

@@ -31,7 +31,7 @@ static int64_t register_ours(int32_t signal, uint64_t flags)
 /* A signal that is about to end a traced program is seen first. */
 static int seen_first(int32_t signal, const struct st_sigaction *action)
 {
-    return action->handler == ST_SIG_DFL && (ST_BIT(signal) & ST_FATAL) && (st_state.plan->flags & ST_PLAN_TRACE);
+    return !st_state.dispatch && action->handler == ST_SIG_DFL && (ST_BIT(signal) & ST_FATAL) && (st_state.plan->flags & ST_PLAN_TRACE);
 }
 
 /* Tells the kernel what the program's action means for it. SIGSEGV and SIGBUS stay ours: guarded reads need them. */
@@ -39,8 +39,9 @@ int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action)
 {
     if (signal == ST_SIGSYS) return 0;
     if (seen_first(signal, action)) return register_ours(signal, ST_SA_ONSTACK);
-    if (ST_BIT(signal) & ST_SYNCHRONOUS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
+    if (ST_BIT(signal) & ST_ALWAYS_OURS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
     if (action->handler > ST_SIG_IGN) return register_ours(signal, action->flags);
+    if (st_state.dispatch) return ST_SYS(__NR_rt_sigaction, signal, action, 0, 8);
     struct st_sigaction plain = {action->handler, action->flags | ST_SA_RESTORER, (uint64_t)st_restorer, action->mask};
     return ST_SYS(__NR_rt_sigaction, signal, &plain, 0, 8);
 }
@@ -73,7 +74,7 @@ void st_signals_arm(void)
     struct st_sigaction *actions = st_state.sighand.actions;
     for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
         if (ST_SYS(__NR_rt_sigaction, signal, 0, &actions[signal], 8) < 0) continue;
-        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS) || seen_first(signal, &actions[signal]))
+        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_ALWAYS_OURS) || seen_first(signal, &actions[signal]))
             st_kernel_action(signal, &actions[signal]);
     }
 }
@@ -115,8 +116,9 @@ static void show_args(struct st_regs *regs, const struct st_record *record)
 }
 
 /* A call that has been counted and not been made: it comes, and is counted, again. */
-static void uncount(uint64_t sysno)
+static void uncount(struct st_block *block, uint64_t sysno)
 {
+    for (; block->turns; block->turns--) __atomic_fetch_sub(block->turned[block->turns - 1], 1, __ATOMIC_RELAXED);
     if (st_state.ring && sysno < ST_NR_MAX) __atomic_fetch_sub(&st_state.ring->calls[sysno], 1, __ATOMIC_RELAXED);
 }
 
@@ -199,7 +201,7 @@ void st_show_site(struct st_block *block, struct st_context *uc)
     if (st_state.dispatch && block && regs->rip == (uint64_t)st_gate_call && regs->rax == __NR_rt_sigreturn) undo_sigreturn(block, regs);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
-        if (gone) uncount(regs->rax);
+        if (gone) uncount(block, regs->rax);
         regs->rip = (regs->rip & 15) ? site : site - 2;
     } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
         uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
@@ -208,7 +210,7 @@ void st_show_site(struct st_block *block, struct st_context *uc)
             show_restart(block, record, gone);
             show_args(regs, record);
             regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
-            if (gone) uncount(regs->rax);
+            if (gone) uncount(block, regs->rax);
             regs->rip = record->site - 2;
         } else if (offset < ST_STUB_EXIT_END) {
             show_args(regs, record);
@@ -365,7 +367,8 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
         take_default(signal, &frame->info);
         return 0;
     }
-    frame->return_address = restorer(&action);
+    frame->return_address = st_state.dispatch && block->own->aside ? (uint64_t)st_restorer : restorer(&action);
+    block->handlers_aside += st_state.dispatch && block->own->aside;
     frame = choose_stack(block, frame, action.flags);
     if (!frame) {
         no_room(block, signal, uc);
@@ -427,10 +430,17 @@ static void trace_sigreturn(struct st_block *block, const struct st_context *uc)
 /* Runs as the program, on its handler's stack, after the handler returned. */
 void st_before_sigreturn(struct st_context *uc)
 {
-    struct st_stack kernel;
-    if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
-    take_back((struct st_block *)kernel.sp, uc);
-    if (st_traced((struct st_block *)kernel.sp, __NR_rt_sigreturn)) trace_sigreturn((struct st_block *)kernel.sp, uc);
+    struct st_context now = {.stack = {.flags = ST_SS_DISABLE}};
+    if (ST_SYS(__NR_sigaltstack, 0, &now.stack) < 0) return;
+    if (!st_state.dispatch && (now.stack.flags & ST_SS_DISABLE)) return;
+    struct st_block *block = st_state.dispatch ? st_block_of(&now) : (struct st_block *)now.stack.sp;
+    if (!block) return;
+    take_back(block, uc);
+    if (st_state.dispatch) { /* a handler that came while the thread's calls were our own */
+        if (block->handlers_aside) block->handlers_aside--;
+        return;
+    }
+    if (st_traced(block, __NR_rt_sigreturn)) trace_sigreturn(block, uc);
 }
 
 /* A SIGSYS that came while the program had it blocked comes again. */

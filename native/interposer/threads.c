@@ -82,6 +82,7 @@ struct st_block *st_block_new(void)
 void st_block_free(struct st_block *block)
 {
     block->tid = 0;
+    block->dispatched = 0;
     __atomic_store_n(&block->used, 0, __ATOMIC_RELEASE);
 }
 
@@ -155,6 +156,7 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     child->sighand = block->sighand;
     child->sigsys_blocked = block->sigsys_blocked;
     child->scopes = block->scopes;
+    if (st_state.dispatch) child->dispatched = ST_BORN;
     struct st_record *record = &st_records[child->index];
     const struct st_regs *r = &uc->regs;
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};

@@ -48,6 +48,7 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
     call->result = 0;
     call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = call->event_flags = 0;
     call->grants[0] = call->grants[1] = 0;
+    block->turns = 0;
     for (int i = 0; i < 3; i++) call->path_length[i] = call->resolved_length[i] = -1;
     call->address_length = -1;
 }
@@ -137,6 +138,7 @@ static int its_turn(struct st_block *block, const struct st_rule *rule)
                         : rule->count_by == ST_COUNT_PROCESS                ? &st_rare.process_counters[rule->counter]
                                                                             : &st_state.ring->tree_counters[rule->counter];
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+    if (block->turns < 6) block->turned[block->turns++] = counter;
     if (n < rule->first || n > rule->last) return 0;
     return rule->step ? (n - rule->first) % rule->step == 0 : n == rule->first;
 }

@@ -12,7 +12,7 @@
 #include "module.h"
 
 /* What door.S reads and counts. */
-__attribute__((visibility("hidden"))) uint64_t st_door_visitors, st_door_quits, st_door_signal, st_door_sigsys;
+__attribute__((visibility("hidden"))) uint64_t st_door_visitors, st_door_leaving, st_door_signal, st_door_sigsys;
 __attribute__((visibility("hidden"))) uint32_t st_door_open;
 void st_door_entry(void);
 void st_door_restorer(void);
@@ -28,11 +28,13 @@ struct kernel_action {
     uint64_t handler, flags, restorer, mask;
 };
 
-static uint32_t generation = 1; /* of what `own` remembers */
-static __thread struct {
-    uint8_t *selector;
-    uint32_t generation;
-} own;
+/* Reached without a call and without memory to allocate: signal handlers ask for it. */
+static __thread struct st_own own __attribute__((tls_model("initial-exec")));
+
+static struct st_own *own_of_thread(void)
+{
+    return &own;
+}
 
 /* ---- signals ------------------------------------------------------------------------------------------ */
 
@@ -66,25 +68,17 @@ __attribute__((visibility("hidden"), used)) void st_door_late(int signal, siginf
 
 /* ---- this thread ---------------------------------------------------------------------------------------- */
 
-/* NULL: not under dispatch. Remembered, for our own code asks on each of its turns. */
-static uint8_t *selector(void)
-{
-    if (!st_door_open) return NULL;
-    uint32_t now = __atomic_load_n(&generation, __ATOMIC_ACQUIRE);
-    if (own.generation == now) return own.selector;
-    uint8_t *found = st_blob_mapped()->selector();
-    if (!found) return NULL;
-    own.selector = found;
-    own.generation = now;
-    return found;
-}
-
+/* An order may come in between: it sets the selector by what it finds, and is found here. */
 int32_t st_watch(int32_t on)
 {
-    uint8_t *at = selector();
-    if (!at) return 0;
-    int32_t before = *at;
-    *(volatile uint8_t *)at = on != 0;
+    volatile struct st_own *mine = &own;
+    int32_t before = !mine->aside;
+    mine->aside = !on;
+    uint8_t dispatched;
+    do {
+        dispatched = mine->dispatched;
+        mine->selector = dispatched && on;
+    } while (dispatched != mine->dispatched);
     return before;
 }
 
@@ -99,8 +93,7 @@ int32_t st_dispatch_join(uint32_t scopes)
 static void quit_own(void)
 {
     uint64_t mask = block_all();
-    int64_t blocked = selector() ? st_blob_mapped()->quit() : 0;
-    __atomic_add_fetch(&generation, 1, __ATOMIC_ACQ_REL);
+    int64_t blocked = own.dispatched ? st_blob_mapped()->quit() : 0;
     set_mask(SIG_SETMASK, blocked > 0 ? mask | 1ull << (SIGSYS - 1) : mask, NULL);
 }
 
@@ -125,28 +118,34 @@ int32_t st_dispatch_order_join(int32_t tid, uint32_t scopes)
 /* Asks until the thread has gone or is over. 0, or -ETIMEDOUT after a second. */
 static int32_t make_quit(int32_t tid)
 {
-    uint64_t before = __atomic_load_n(&st_door_quits, __ATOMIC_ACQUIRE);
     for (int tries = 0; tries < 2000; tries++) {
-        if (tries % 4 == 0 && st_blob_mapped()->is_dispatched(tid)) st_blob_mapped()->order(tid, ST_ORDER_QUIT, 0);
-        if (__atomic_load_n(&st_door_quits, __ATOMIC_ACQUIRE) != before) return 0;
+        int left = !st_blob_mapped()->is_dispatched(tid);
+        if (left && !__atomic_load_n(&st_door_leaving, __ATOMIC_ACQUIRE)) return 0;
         if (syscall(SYS_tgkill, getpid(), tid, 0) < 0) return 0;
+        if (!left && tries % 4 == 0) st_blob_mapped()->order(tid, ST_ORDER_QUIT, 0);
         pause_us(tries < 20 ? 50 : 500);
     }
     return -ETIMEDOUT;
 }
 
+/* Threads may make others until they have quit themselves: until none is left. */
 int32_t st_dispatch_scope_ends(uint32_t scope)
 {
     static int32_t tids[4096];
     int32_t self = (int32_t)syscall(SYS_gettid), failed = 0;
-    int32_t count = st_blob_mapped()->scope_ends(scope, tids, 4096);
-    for (int32_t i = 0; i < count; i++) {
-        if (tids[i] == self)
-            quit_own();
-        else if (make_quit(tids[i]) < 0)
-            failed++;
+    for (int round = 0; round < 100; round++) {
+        int32_t born = st_blob_mapped()->being_born(), count = st_blob_mapped()->scope_ends(scope, tids, 4096);
+        failed = born;
+        for (int32_t i = 0; i < count; i++) {
+            if (tids[i] == self)
+                quit_own();
+            else if (make_quit(tids[i]) < 0)
+                failed++;
+        }
+        if (!count && !born) break;
+        if (failed && round > 2 && !born) break;
+        if (born) pause_us(100);
     }
-    __atomic_add_fetch(&generation, 1, __ATOMIC_ACQ_REL);
     return failed;
 }
 
@@ -158,13 +157,13 @@ static void forked(void)
     if (!st_door_open) return;
     const struct st_blob *blob = st_blob_mapped();
     uint64_t mask = block_all();
-    int64_t blocked = blob->selector() ? blob->quit() : 0;
+    int64_t blocked = own.dispatched ? blob->quit() : 0;
+    own.dispatched = own.selector = 0;
     blob->release();
     st_door_open = 0;
-    st_door_visitors = 0;
+    st_door_visitors = st_door_leaving = 0;
     st_blob_unmapped();
     munmap((void *)ST_BLOB_BASE, REGION);
-    generation++;
     set_mask(SIG_SETMASK, blocked > 0 ? mask | 1ull << (SIGSYS - 1) : mask, NULL);
 }
 
@@ -177,8 +176,8 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
 {
     static int at_fork;
     struct st_arm arm = {.plan = plan, .stack = st_python_stack, .landlock_fd = -1};
-    const struct st_door door = {(uint64_t)st_door_entry, (uint64_t)st_door_restorer, (uint64_t)st_door_out,
-                                 (uint64_t)st_door_back,  (uint64_t)st_door_gone,     &st_door_visitors};
+    const struct st_door door = {(uint64_t)st_door_entry, (uint64_t)st_door_restorer, (uint64_t)st_door_out, (uint64_t)st_door_back,
+                                 (uint64_t)st_door_gone,  &st_door_visitors,          &st_door_leaving,      own_of_thread};
     if (!at_fork && pthread_atfork(NULL, NULL, forked)) return -ENOMEM;
     at_fork = 1;
     int32_t r = st_map_blob(blob_fd);
@@ -200,7 +199,6 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
     uint64_t mask = block_all();
     __atomic_store_n(&st_door_open, 1, __ATOMIC_SEQ_CST);
     r = (int32_t)st_blob_mapped()->engage(&arm, &door);
-    generation++;
     set_mask(SIG_SETMASK, mask, NULL);
     return r;
 }
@@ -239,7 +237,7 @@ int32_t st_dispatch_release(void)
     st_blob_mapped()->release();
     __atomic_store_n(&st_door_open, 0, __ATOMIC_SEQ_CST);
     for (int tries = 0; tries < 1000; tries++) {
-        if (!__atomic_load_n(&st_door_visitors, __ATOMIC_SEQ_CST)) {
+        if (!__atomic_load_n(&st_door_visitors, __ATOMIC_SEQ_CST) && !__atomic_load_n(&st_door_leaving, __ATOMIC_SEQ_CST)) {
             st_blob_unmapped();
             munmap((void *)ST_BLOB_BASE, REGION);
             r = 0;
@@ -247,7 +245,6 @@ int32_t st_dispatch_release(void)
         }
         pause_us(200);
     }
-    generation++;
     set_mask(SIG_SETMASK, mask, NULL);
     return r;
 }

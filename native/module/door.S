@@ -34,6 +34,6 @@ st_door_back:                   /* rsp at a ucontext: back to what was interrupt
     jmp st_door_restorer
 
 st_door_gone:                   /* the same by a thread that has just quit */
-    lock incq st_door_quits(%rip)
+    lock decq st_door_leaving(%rip)
     jmp st_door_restorer
     .section .note.GNU-stack, "", @progbits

@@ -92,7 +92,7 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
 int32_t st_dispatch_release(void);
 /* The plan from now on; the one before is not read any more on return. */
 void st_dispatch_change(const void *plan);
-/* Puts this thread under these scopes; its calls pass until st_watch(1). */
+/* Puts this thread under these scopes. */
 int32_t st_dispatch_join(uint32_t scopes);
 /* The same for another thread, which does it when it gets around to: see st_dispatch_has. Watched at once. */
 int32_t st_dispatch_order_join(int32_t tid, uint32_t scopes);
@@ -102,7 +102,7 @@ int32_t st_dispatch_scope_ends(uint32_t scope);
 void st_dispatch_forget_counter(uint32_t counter);
 uint64_t st_dispatch_fired(uint32_t scope);
 void st_dispatch_unfire(uint32_t scope);
-/* Whether this thread's calls arrive, from now on. Returns what was the case before. */
+/* Whether this thread's calls arrive, from now on, if it is under dispatch; 0: they are our own. Returns what was so before. */
 int32_t st_watch(int32_t on);
 /* Puts all threads that are under dispatch under these scopes too. */
 void st_dispatch_scope_begins(uint32_t scopes);

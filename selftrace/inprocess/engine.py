@@ -29,6 +29,8 @@ _LEAST_RING, _MOST_RING = 64 << 20, 128 << 20
 _ROOM = 1 << 20
 _ARM_S = 0.5
 _SELF = "/proc/self/task"
+_ORDER = 33
+"""ST_SIGORDER of native/interposer/core.h."""
 
 
 def _native_watch() -> Callable[[bool], bool]:
@@ -49,7 +51,7 @@ class Aside:
 
     def __init__(self, watch: Callable[[bool], bool]) -> None:
         self._watch = watch
-        self._before = False
+        self._before = True
 
     def __enter__(self) -> None:
         self._before = self._watch(False)
@@ -155,8 +157,8 @@ class Engine:
             self._counters -= set(share.counters)
             if self._shares:
                 self._install()
-            elif self._table is not None:
-                self._release()
+            elif self._table is not None and not share.stuck:
+                self._release()  # else a thread is inside: the next one to end tries again
 
     def fired(self, share: Share) -> int:
         """How many calls its faults have acted on."""
@@ -225,7 +227,7 @@ class Engine:
     # ---- threads -------------------------------------------------------------------------------------------
 
     def _join_others(self, share: Share) -> None:
-        """All other threads, and those that they start meanwhile. A thread that blocks SIGSYS cannot be reached."""
+        """All other threads, and those that they start meanwhile. A thread that blocks signal 33 cannot be reached."""
         import time
 
         self._lib.st_dispatch_scope_begins(1 << share.scope)
@@ -234,7 +236,7 @@ class Engine:
         while time.monotonic() < deadline:
             missing = [tid for tid in _tids() if tid != own and not self._lib.st_dispatch_has(tid)]
             for tid in missing:
-                if tid not in asked and not _blocks_sigsys(tid):
+                if tid not in asked and not _blocks_orders(tid):
                     asked.add(tid)
                     self._lib.st_dispatch_order_join(tid, 1 << share.scope)
             if not asked.intersection(missing):
@@ -266,18 +268,21 @@ class Engine:
                 self._dropped = lost
 
 
-def _blocks_sigsys(tid: int) -> bool:
-    return bool(int(_status(tid).get("SigBlk", "0"), 16) >> 30 & 1)
+def _blocks_orders(tid: int) -> bool:
+    return bool(int(_status(tid).get("SigBlk", "0"), 16) >> (_ORDER - 1) & 1)
 
 
 _engine: Engine | None = None
+_making = threading.Lock()
 
 
 def engine() -> Engine:
     """The process's. Raises BuildError, UnsupportedError."""
     global _engine
     if _engine is None:
-        _engine = Engine()
+        with _making:
+            if _engine is None:
+                _engine = Engine()
     return _engine
 
 

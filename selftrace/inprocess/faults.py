@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selftrace.events.event import TraceEvent
     from selftrace.trace.faults import Fault
 
-_ACTED = 1 | 2 | 128
+_ACTED = 1 | 2 | 256
 """ST_EVENT_INJECTED, ST_EVENT_DELAYED, ST_EVENT_SIGNALLED."""
 
 
@@ -142,7 +142,7 @@ class inject(Wrapping):  # noqa: N801
         except BaseException:
             watch(before)
             raise
-        watch(True)
+        watch(before)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

@@ -22,7 +22,7 @@ def _put(watch: Callable[[bool], bool]) -> tuple[Any, Any]:
     before = threading.local()
 
     def find_and_load(name: str, import_: Any) -> Any:
-        outer = getattr(before, "value", False)
+        outer = getattr(before, "value", True)
         before.value = now = watch(False)
         try:
             return find(name, import_)
@@ -33,7 +33,7 @@ def _put(watch: Callable[[bool], bool]) -> tuple[Any, Any]:
     def call_with_frames_removed(function: Any, *args: Any, **named: Any) -> Any:
         if function is not exec:
             return call(function, *args, **named)
-        ours = watch(getattr(before, "value", False))
+        ours = watch(getattr(before, "value", True))
         try:
             return call(function, *args, **named)
         finally:

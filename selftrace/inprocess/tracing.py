@@ -73,7 +73,7 @@ class LiveTrace(Trace):
 
     @property
     def untraced_threads(self) -> tuple[str, ...]:
-        """Threads that could not be reached, because they block SIGSYS: "tid (name)"."""
+        """Threads that could not be reached, because they block signal 33: "tid (name)"."""
         return self._share.untraced
 
     def calls(self, *names: str) -> tuple[TraceEvent, ...]:
@@ -168,7 +168,7 @@ class tracing(Wrapping):  # noqa: N801
         except BaseException:
             watch(before)
             raise
-        watch(True)
+        watch(before)
         return trace
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

@@ -226,22 +226,23 @@ def test_threads_that_ran_before(scope: str) -> None:
     assert trace.untraced_threads == ()
 
 
-def test_a_thread_that_blocks_everything_is_named() -> None:
+def test_a_thread_that_blocks_everything_is_reached() -> None:
     ready, end = threading.Event(), threading.Event()
 
     def work() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         ready.set()
         end.wait()
+        os.getppid()
 
     thread = threading.Thread(target=work)
     thread.start()
     ready.wait()
     with selftrace.tracing("getppid") as trace:
-        pass
-    end.set()
-    thread.join()
-    assert [int(name.split()[0]) for name in trace.untraced_threads] == [thread.native_id]
+        end.set()
+        thread.join()
+    assert trace.untraced_threads == ()
+    assert [event.tid for event in trace.calls()] == [thread.native_id]
 
 
 def test_several_threads_trace_themselves_at_once() -> None:
