@@ -149,9 +149,14 @@ struct st_chunk {
 enum st_chunk_kind {
     ST_CHUNK_MEMORY,
     ST_CHUNK_FD,        /* address: a descriptor; the bytes: its link in /proc, no NUL */
-    ST_CHUNK_REGISTERS, /* struct st_regs' order; address: the stack pointer; for -k */
-    ST_CHUNK_PYTHON     /* "file:line:function\n", innermost first */
+    ST_CHUNK_REGISTERS, /* of the program at the call: ST_STACK_REGISTERS words in the order of struct st_regs; for -k */
+    ST_CHUNK_PYTHON,    /* "file:line:function\n", innermost first */
+    ST_CHUNK_STACK,     /* what lies on the program's stack, from its stack pointer up */
+    ST_CHUNK_OBJECT     /* exec: a file that has been mapped at `address`: where its mapping ends, 8 bytes; its path, no NUL */
 };
+
+#define ST_STACK_REGISTERS 17 /* r8 ... rsp rip */
+#define ST_STACK_MOST 12288   /* bytes captured of a stack: with what calls usually have of their own, a frame holds it */
 
 /* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. Counts that arguments give are
  * taken as 32 bits where `size` says no more; whatever they say, a chunk is at most `ST_CAPTURE_MOST` bytes where nothing else
@@ -199,6 +204,8 @@ struct st_capture {
 #define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
 #define ST_PLAN_NO_VDSO 256   /* programs make calls of what the vDSO would answer */
 #define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
+#define ST_PLAN_STACK 512     /* ... with registers and stack: whoever reads them unwinds it */
+#define ST_PLAN_STACK_PYTHON 1024 /* ... with the Python stack, where the program is a Python that we can read */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };

@@ -261,6 +261,8 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.trace * lib.ST_PLAN_TRACE
         | native.trace_one * lib.ST_PLAN_TRACE_ONE
         | native.no_vdso * lib.ST_PLAN_NO_VDSO
+        | (native.stack == "native") * lib.ST_PLAN_STACK
+        | (native.stack == "python") * lib.ST_PLAN_STACK_PYTHON
     )
     head.string_limit = native.string_limit
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row

@@ -11,6 +11,7 @@ from selftrace.trace.faults import rules_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Literal
 
     from selftrace.policy.plan import Capture
     from selftrace.trace.options import TraceOptions
@@ -20,6 +21,8 @@ _STRINGS, _ALL = 10, 4096
 _DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
 VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
+MAPPING = ("mmap", "munmap", "mremap")
+"""Calls that are seen for the sake of stacks, shown or not: they say which file lies where."""
 _NUMBERS = 512
 """Numbers of calls that tables cover."""
 
@@ -28,6 +31,11 @@ def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
     """sysno → what the decoders want to see of it. links: the paths of descriptors too, a look into /proc for each."""
     calls = import_module(f"selftrace.calls._decode_{arch}").CALLS
     return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
+
+
+def mapping_calls(options: TraceOptions, of: Table) -> frozenset[int]:
+    """The calls that are looked at so that stacks can be unwound."""
+    return frozenset(of.by_name[name].sysno for name in MAPPING) if options.stack_trace == "native" else frozenset()
 
 
 def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
@@ -59,6 +67,10 @@ def _check_faults(options: TraceOptions, of: Table) -> None:
             raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
 
 
+def _stack(options: TraceOptions) -> Literal["", "native", "python"]:
+    return "native" if options.stack_trace == "native" else "python" if options.stack_trace == "python" else ""
+
+
 def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     """The policy of a trace. Raises ValueError for a fault that could never fire."""
     of = table(arch)
@@ -67,12 +79,20 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     calls: dict[int, tuple[Capture, ...]]
     calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
+    linked = captures(arch, links=True)
+    calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
     dumped = _DUMPED if options.read_fds or options.write_fds else 0
-    within = frozenset(calls) & frozenset(of.by_number)
+    within = shown_calls(options, of) & frozenset(of.by_number)
     rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, dumped), follow=options.follow, vdso=options.vdso),
+        tracing=Tracing(
+            calls=calls,
+            string_limit=max(options.string_limit, dumped),
+            follow=options.follow,
+            vdso=options.vdso,
+            stack=_stack(options),
+        ),
         rules=tuple(rules),
     )

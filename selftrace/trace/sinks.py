@@ -8,6 +8,7 @@ import sys
 import time
 
 from selftrace.calls import table
+from selftrace.errors import UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class TextSink:
         self._lib.st_lines_defaults(chosen)
         line_options(options, chosen, calls)
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
+        self._stacks = _stacks(self._ffi, self._lib, chosen) if options.stack_trace == "native" else None
         self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options), *_named(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
@@ -179,6 +181,22 @@ class TextSink:
         self._lib.st_lines_free(self._lines)
         for file in self._files.values():
             file.close()
+
+
+def _stacks(ffi: Any, lib: Any, chosen: Any) -> Any:
+    """What unwinds stacks, for as long as lines are written. Raises UnsupportedError."""
+    check_unwinder(ffi, lib)
+    stacks = ffi.gc(lib.st_stacks_new(), lib.st_stacks_free)
+    chosen.stacks = stacks
+    return stacks
+
+
+def check_unwinder(ffi: Any, lib: Any) -> None:
+    """Raises UnsupportedError where there is nothing to unwind with."""
+    missing = lib.st_stacks_missing()
+    if missing != ffi.NULL:
+        why = ffi.string(missing).decode(errors="replace")
+        raise UnsupportedError(f"-k unwinds with libdw: {why}", "install it (Debian, Ubuntu: libdw1; Fedora: elfutils-libs)")
 
 
 def _dumped(ffi: Any, chosen: Any, options: TraceOptions) -> list[Any]:
