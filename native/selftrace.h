@@ -129,6 +129,7 @@ struct st_event {
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_SIGNALLED 128 /* exit: a fault sent a signal */
 #define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_UNSHOWN 256   /* by the reader: only there so that stacks can be unwound */
 
 struct st_entry {
     struct st_event event;

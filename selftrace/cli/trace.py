@@ -74,6 +74,7 @@ def _metadata(options: TraceOptions) -> Metadata:
         monotonic_ns=time.monotonic_ns(),
         realtime_ns=time.time_ns(),
         string_limit=options.string_limit,
+        stack=options.stack_trace,
     )
 
 
@@ -162,14 +163,24 @@ def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: se
 
 def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
     """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    from selftrace.trace.model import mapping_calls, shown_calls
+
     given = () if shown_by_c else options.paths
-    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit):
+    mapping = mapping_calls(options, table())
+    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit or mapping):
         return
     paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
         call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
     }
-    tracer.drain.leave_out(paths=paths, fds=options.fds, slower_ns=options.slower_ns, arguments=arguments)
+    tracer.drain.leave_out(
+        paths=paths,
+        fds=options.fds,
+        slower_ns=options.slower_ns,
+        arguments=arguments,
+        mapping=mapping,
+        unshown=mapping - shown_calls(options, table()),
+    )
 
 
 def _let_go(options: TraceOptions) -> None:

@@ -33,9 +33,16 @@ def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
     return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
 
 
+def stack(options: TraceOptions) -> Literal["", "native", "python"]:
+    """What is captured of stacks; nothing where calls are only counted."""
+    if options.summary == "only":
+        return ""
+    return "native" if options.stack_trace == "native" else "python" if options.stack_trace == "python" else ""
+
+
 def mapping_calls(options: TraceOptions, of: Table) -> frozenset[int]:
     """The calls that are looked at so that stacks can be unwound."""
-    return frozenset(of.by_name[name].sysno for name in MAPPING) if options.stack_trace == "native" else frozenset()
+    return frozenset(of.by_name[name].sysno for name in MAPPING) if stack(options) == "native" else frozenset()
 
 
 def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
@@ -67,10 +74,6 @@ def _check_faults(options: TraceOptions, of: Table) -> None:
             raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
 
 
-def _stack(options: TraceOptions) -> Literal["", "native", "python"]:
-    return "native" if options.stack_trace == "native" else "python" if options.stack_trace == "python" else ""
-
-
 def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
     """The policy of a trace. Raises ValueError for a fault that could never fire."""
     of = table(arch)
@@ -92,7 +95,7 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
             string_limit=max(options.string_limit, dumped),
             follow=options.follow,
             vdso=options.vdso,
-            stack=_stack(options),
+            stack=stack(options),
         ),
         rules=tuple(rules),
     )

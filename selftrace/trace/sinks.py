@@ -8,7 +8,7 @@ import sys
 import time
 
 from selftrace.calls import table
-from selftrace.errors import UnsupportedError
+from selftrace.events import stacks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class TextSink:
         self._lib.st_lines_defaults(chosen)
         line_options(options, chosen, calls)
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
-        self._stacks = _stacks(self._ffi, self._lib, chosen) if options.stack_trace == "native" else None
+        if options.stack_trace == "native":
+            self._stacks = chosen.stacks = stacks.new(self._ffi, self._lib)
         self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options), *_named(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
@@ -181,22 +182,6 @@ class TextSink:
         self._lib.st_lines_free(self._lines)
         for file in self._files.values():
             file.close()
-
-
-def _stacks(ffi: Any, lib: Any, chosen: Any) -> Any:
-    """What unwinds stacks, for as long as lines are written. Raises UnsupportedError."""
-    check_unwinder(ffi, lib)
-    stacks = ffi.gc(lib.st_stacks_new(), lib.st_stacks_free)
-    chosen.stacks = stacks
-    return stacks
-
-
-def check_unwinder(ffi: Any, lib: Any) -> None:
-    """Raises UnsupportedError where there is nothing to unwind with."""
-    missing = lib.st_stacks_missing()
-    if missing != ffi.NULL:
-        why = ffi.string(missing).decode(errors="replace")
-        raise UnsupportedError(f"-k unwinds with libdw: {why}", "install it (Debian, Ubuntu: libdw1; Fedora: elfutils-libs)")
 
 
 def _dumped(ffi: Any, chosen: Any, options: TraceOptions) -> list[Any]:
@@ -304,7 +289,7 @@ class JsonSink:
     """JSON lines, made in Python as the events come."""
 
     def __init__(self, name: str, metadata: Metadata) -> None:
-        """Opens the output, - is standard output. Raises OSError."""
+        """Opens the output, - is standard output. Raises OSError, UnsupportedError without what unwinds stacks."""
         from selftrace.events.frames import Finder
         from selftrace.events.pairing import Pairing
         from selftrace.reports import jsonlines
@@ -312,6 +297,7 @@ class JsonSink:
         self._lines = jsonlines
         self._file: IO[str] = sys.stdout if name == "-" else open(name, "w", encoding="utf-8")  # noqa: SIM115
         self._find, self._pairing = Finder(), Pairing(metadata)
+        self._stacks = stacks.NativeStacks() if metadata.stack == "native" else None
         self._file.writelines(jsonlines.lines(metadata, ()))
 
     def feed(self, frames: memoryview) -> None:
@@ -321,7 +307,7 @@ class JsonSink:
         block = bytes(frames)
         offsets, end, _ = self._find(block)
         parts = map(block.__getitem__, map(slice, offsets, [*offsets[1:], end]))
-        self._file.writelines(self._lines.line(event) for event in self._pairing.feed(parts))
+        self._file.writelines(self._lines.event_lines(self._pairing, parts, self._stacks))
         self._file.flush()
 
     def close(self, *, detached: bool) -> None:
