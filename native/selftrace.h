@@ -295,6 +295,7 @@ struct st_plan {
     uint32_t calls;                /* offsets of the arrays, in bytes from the start */
     uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, captures, texts;
     uint32_t string_limit; /* bytes captured of a string or buffer */
+    struct st_text shim;   /* ST_PLAN_STACK_PYTHON: what the loader puts into programs; a NUL behind it */
 };
 
 /* ---- what the preload shim works from: a file of `selftrace preload`, or ST_KEPT_BUNDLE; by selftrace/backends/bundle.py -- */

@@ -314,7 +314,7 @@ int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
 void st_seal(void);
 _Noreturn void st_jump(uint64_t sp, uint64_t entry);
-uint64_t *st_with_shim(uint64_t *sp, const struct st_bundle *bundle);
+uint64_t *st_with_shim(uint64_t *sp, const uint8_t *shim);
 
 /* user memory */
 int64_t st_copy_in(void *to, const void *from, uint64_t size);

@@ -109,6 +109,14 @@ static void map_bundle(void)
     bundle = found;
 }
 
+/* What brings Python to the handlers, or the reader of Python stacks to the program; NULL: nothing does. */
+static const uint8_t *shim(void)
+{
+    const struct st_plan *plan = st_state.plan;
+    if (bundle) return (const uint8_t *)bundle + bundle->shim.offset;
+    return plan->flags & ST_PLAN_STACK_PYTHON ? ST_PLAN_AT(uint8_t, plan->texts) + plan->shim.offset : NULL;
+}
+
 static struct st_ring_header *map_ring(uint64_t at, uint64_t size, uint64_t offset)
 {
     int64_t r = ST_SYS(__NR_mmap, at, size, 3 /* read, write */, 0x100001 /* MAP_SHARED | FIXED_NOREPLACE */, ST_KEPT_RING, offset);
@@ -303,7 +311,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
     int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
     describe(stack, &program, (in_the_way ? PIE_BASE : program.end) + (random[1] & 0x1fff) * 4096);
-    if (bundle && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, bundle);
+    if (shim() && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, shim());
     set_name((const uint8_t *)name);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;

@@ -108,6 +108,7 @@ def _counts_cpu_time(options: TraceOptions) -> bool:
 
 
 def _tracer(options: TraceOptions) -> Tracer:
+    from selftrace.backends import bundle
     from selftrace.compiling import compiled
     from selftrace.kernel.features import probe
     from selftrace.trace.model import make_model
@@ -116,7 +117,7 @@ def _tracer(options: TraceOptions) -> Tracer:
     job = _job(options)
     features = probe()
     try:
-        model = make_model(options, features.arch)
+        model = make_model(options, features.arch, shim=bundle.stack_shim())
     except ValueError as error:
         raise CommandError(str(error), OURS) from None
     prepared, _ = compiled(model, features)
@@ -217,6 +218,8 @@ def _trace(options: TraceOptions, presented: str) -> int:
                 sink.close(detached=detached)
     finally:
         tracer.close()
+    for note in tracer.notes:
+        print(f"selftrace: {note}", file=sys.stderr)
     if tracer.lost:
         print(f"selftrace: {tracer.lost} events were lost: the ring was full or a writer was killed", file=sys.stderr)
     if number:

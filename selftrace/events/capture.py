@@ -160,7 +160,7 @@ class Capture:
         if name == "command":
             right = isinstance(value, list) and all(isinstance(word, str) for word in value)
             value = tuple(value) if right else value
-        elif name in ("selftrace", "arch"):
+        elif name in ("selftrace", "arch", "stack"):
             right = isinstance(value, str)
         else:
             right = type(value) is int and 0 <= value < 1 << 63

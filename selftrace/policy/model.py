@@ -158,6 +158,8 @@ class Tracing:
     follow: bool = True
     vdso: bool = True
     stack: Literal["", "native", "python"] = ""
+    shim: str = ""
+    """What reads Python stacks: a path."""
 
 
 @record

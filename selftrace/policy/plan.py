@@ -278,6 +278,8 @@ class NativeSpec:
     """Of the first thread alone."""
     stack: str = ""
     """What is captured of the stack with each call: nothing, "native" or "python"."""
+    shim: str = ""
+    """What is put into programs to read Python stacks: a path."""
     no_vdso: bool = False
     """Programs are started without a vDSO."""
     traced: dict[int, tuple[Capture, ...]] = fresh(default_factory=dict)

@@ -74,8 +74,8 @@ def _check_faults(options: TraceOptions, of: Table) -> None:
             raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
 
 
-def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
-    """The policy of a trace. Raises ValueError for a fault that could never fire."""
+def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -> PolicyModel:
+    """The policy of a trace. shim: what reads Python stacks, a path. Raises ValueError for a fault that could never fire."""
     of = table(arch)
     _check_faults(options, of)
     ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
@@ -96,6 +96,7 @@ def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
             follow=options.follow,
             vdso=options.vdso,
             stack=stack(options),
+            shim=shim if stack(options) == "python" else "",
         ),
         rules=tuple(rules),
     )
