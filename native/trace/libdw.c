@@ -23,9 +23,8 @@ static const struct {
     NAME(dwfl_thread_state_registers),
     NAME(dwfl_frame_pc),
     NAME(dwfl_addrmodule),
-    NAME(dwfl_module_info),
     NAME(dwfl_module_addrinfo),
-    NAME(dwfl_module_relocate_address),
+    NAME(dwfl_module_getelf),
     NAME(dwfl_linux_proc_find_elf),
     NAME(dwfl_standard_find_debuginfo),
 };

@@ -40,9 +40,8 @@ struct st_libdw {
     bool (*dwfl_thread_state_registers)(Dwfl_Thread *, int, unsigned, const uint64_t *);
     bool (*dwfl_frame_pc)(Dwfl_Frame *, uint64_t *, bool *);
     Dwfl_Module *(*dwfl_addrmodule)(Dwfl *, uint64_t);
-    const char *(*dwfl_module_info)(Dwfl_Module *, void ***, uint64_t *, uint64_t *, uint64_t *, uint64_t *, const char **, const char **);
     const char *(*dwfl_module_addrinfo)(Dwfl_Module *, uint64_t, uint64_t *, struct st_elf_symbol *, uint32_t *, void **, uint64_t *);
-    int (*dwfl_module_relocate_address)(Dwfl_Module *, uint64_t *);
+    void *(*dwfl_module_getelf)(Dwfl_Module *, uint64_t *);
     void *dwfl_linux_proc_find_elf, *dwfl_standard_find_debuginfo;
 };
 

@@ -8,6 +8,8 @@
 #include "mapped.h"
 
 #define BUCKETS 4096u
+#define BLOB_SIZE (ST_BUNDLE_ADDRESS - ST_BLOB_BASE)
+#define CONTEXT_REGISTERS 40 /* in a ucontext */
 
 /* What is at an address of a file: looked up once, libdw goes through all symbols for it. */
 struct place {
@@ -33,6 +35,7 @@ struct unwinder {
     struct st_stacks *stacks;
     struct st_stack_frame *out;
     uint32_t count, most;
+    uint64_t handler_returns; /* the interposer's address that a signal's handler returns to; 0: none has been met */
 };
 
 const char *st_stacks_missing(void)
@@ -196,9 +199,9 @@ static void add(struct unwinder *u, uint64_t pc)
     *out = (struct st_stack_frame){.pc = pc};
     out->object = object_at(u->process, pc);
     Dwfl_Module *module = out->object ? u->dw->dwfl_addrmodule(u->dwfl, pc) : NULL;
-    if (!module) return;
-    out->address = pc;
-    u->dw->dwfl_module_relocate_address(module, &out->address);
+    uint64_t bias = 0;
+    if (!module || !u->dw->dwfl_module_getelf(module, &bias)) return;
+    out->address = pc - bias;
     const struct place *place = look_up(u->stacks, module, out->object, out->address, pc);
     if (!place) return;
     out->symbol = place->symbol;
@@ -213,8 +216,32 @@ static int frame(Dwfl_Frame *state, void *arg)
     bool exact;
     if (!u->dw->dwfl_frame_pc(state, &pc, &exact)) return -1;
     if (!pc) return 1;
+    if (pc - ST_BLOB_BASE < BLOB_SIZE) {
+        u->handler_returns = pc;
+        return 1;
+    }
     add(u, exact ? pc : pc - 1);
     return u->count < u->most ? 0 : 1;
+}
+
+/* The registers that a signal has interrupted: its frame lies behind the address that the handler returns to. */
+static const uint8_t *interrupted(const struct unwinder *u, const uint8_t *from)
+{
+    for (const uint8_t *at = from, *end = u->stack + u->size; (uint64_t)(end - at) >= 8 + CONTEXT_REGISTERS + 8 * ST_STACK_REGISTERS; at += 8)
+        if (!memcmp(at, &u->handler_returns, 8)) return at + 8 + CONTEXT_REGISTERS;
+    return NULL;
+}
+
+/* From the innermost frame, and on from each signal handler to what it interrupted. */
+static void unwind(struct unwinder *u, int32_t tid)
+{
+    const uint8_t *from = u->stack;
+    do {
+        u->handler_returns = 0;
+        u->dw->dwfl_getthread_frames(u->dwfl, tid, frame, u);
+        if (!u->handler_returns || u->count == u->most) return;
+        from = u->registers = interrupted(u, from);
+    } while (from);
 }
 
 static uint32_t head_of(const struct st_event *event)
@@ -240,7 +267,7 @@ uint32_t st_stacks_walk(struct st_stacks *s, const uint8_t *bytes, uint32_t size
         u->out = out;
         u->most = most;
         u->count = 0;
-        if (u->attached) s->dw->dwfl_getthread_frames(u->dwfl, event->tid, frame, u);
+        if (u->attached) unwind(u, event->tid);
         if (u->count) return u->count;
     }
     *out = (struct st_stack_frame){0};
