@@ -161,7 +161,8 @@ enum st_chunk_kind {
 
 /* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. Counts that arguments give are
  * taken as 32 bits where `size` says no more; whatever they say, a chunk is at most `ST_CAPTURE_MOST` bytes where nothing else
- * is said. ST_CAPTURE_RESULT_ARG as `arg` or `length`: the call's result instead of an argument. */
+ * is said. ST_CAPTURE_RESULT_ARG as `arg` or `length`: the call's result instead of an argument; on
+ * entry, the stack pointer. */
 enum st_capture_kind {
     ST_CAPTURE_BYTES,    /* `size` bytes at args[arg], or as many of them as can be read */
     ST_CAPTURE_STRING,   /* up to a NUL, at most the string limit and one more */

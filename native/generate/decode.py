@@ -71,6 +71,7 @@ class Call:
     types: list[str]
     custom: str
     returns: str
+    restart: str
     captures: list[tuple[int, int, int, int, int]]
 
 
@@ -121,10 +122,11 @@ def read_spec() -> Spec:
                 spec.structs[found[1]] = Struct(found[2], found[3], read_fields(found[4].split()))
         else:
             before, _, after = line.partition(";")
-            shown, _, returns = before.partition("->")
+            plain, _, restart = before.partition("~")
+            shown, _, returns = plain.partition("->")
             words = shown.split()[1:]
             custom = words.pop(0)[1:] if words and words[0].startswith("!") else ""
-            spec.calls[head] = Call(words, custom, returns.strip(), [read_capture(w) for w in after.split()])
+            spec.calls[head] = Call(words, custom, returns.strip(), restart.strip(), [read_capture(w) for w in after.split()])
     return spec
 
 
@@ -421,7 +423,9 @@ class Writer:
             types = f"types_{name}" if call.types else "NULL"
             custom = f"st_call_{call.custom}" if call.custom else "NULL"
             returns = RETURNS.get(call.returns, "SIGNED")
-            lines.append(f'    [{numbers[name]}] = {{"{name}", {types}, {custom}, {len(call.types)}, ST_RETURNS_{returns}}},')
+            restart = (call.restart or "never").upper()
+            numbers_of = f"{len(call.types)}, ST_RETURNS_{returns}, ST_RESTART_{restart}"
+            lines.append(f'    [{numbers[name]}] = {{"{name}", {types}, {custom}, {numbers_of}}},')
         return [*lines, "};"]
 
     def errors_text(self) -> list[str]:
@@ -523,7 +527,7 @@ def module(writer: Writer, numbers: dict[str, int]) -> str:
     for name, call in sorted(writer.spec.calls.items(), key=lambda item: numbers[item[0]]):
         derived = [c for i, w in enumerate(call.types) for c in implied(writer, i, w)] if not call.custom else []
         own = {(c[0], c[1]) for c in call.captures}
-        links = [c for c in call.captures if c[0] == KINDS.index("FDS")]
+        links = [c for c in call.captures if KINDS[c[0]] in ("FDS", "FD")]
         captures = [c for c in derived if (c[0], c[1]) not in own] + [c for c in call.captures if c not in links]
         if call.custom:
             captures += [

@@ -10,12 +10,15 @@ enum {
     ST_SET_AT_EACCESS,
     ST_SET_AT_STATX_SYNC,
     ST_SET_AT_STATX,
+    ST_SET_AT_EXECVEAT,
+    ST_SET_AT_FCHMODAT2,
     ST_SET_AT_UNLINK,
     ST_SET_WHENCE,
     ST_SET_RENAME_FLAGS,
     ST_SET_FLOCK_OP,
     ST_SET_FALLOCATE_MODE,
     ST_SET_FADVISE,
+    ST_SET_CLOEXEC,
     ST_SET_PIPE_FLAGS,
     ST_SET_SPLICE_FLAGS,
     ST_SET_SYNC_RANGE,
@@ -103,6 +106,10 @@ enum {
     ST_SET_SCHED_POLICY,
     ST_SET_SCHED_FLAGS,
     ST_SET_SCHED_RESET,
+    ST_SET_SCHED_GETATTR_FLAGS,
+    ST_SET_LANDLOCK_ADD_RULE,
+    ST_SET_CAP_AMBIENT,
+    ST_SET_SET_VMA,
     ST_SET_KCMP_TYPE,
     ST_SET_PRCTL_OPTION,
     ST_SET_ARCH_PRCTL,
@@ -123,7 +130,8 @@ enum {
     ST_SET_CAP_VERSION,
     ST_SET_PIDFD_FLAGS,
     ST_SET_PIDFD_SIGNAL,
-    ST_SET_REBOOT_MAGIC,
+    ST_SET_REBOOT_MAGIC1,
+    ST_SET_REBOOT_MAGIC2,
     ST_SET_REBOOT_CMD,
     ST_SET_IOPRIO_WHO,
     ST_SET_IOPRIO_CLASS,
@@ -332,7 +340,7 @@ void st_print_mincore(struct st_decoder *d, uint64_t value, const struct st_type
 void st_print_ipc_key(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_shmget_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_remaining(struct st_decoder *d, uint64_t value, const struct st_type *type);
-void st_print_offset(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_moved_offset(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sockaddr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_msghdr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_argv(struct st_decoder *d, uint64_t value, const struct st_type *type);
@@ -347,10 +355,10 @@ void st_print_timeval(struct st_decoder *d, uint64_t value, const struct st_type
 void st_print_waited(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_siginfo(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_dev32(struct st_decoder *d, uint64_t value, const struct st_type *type);
-void st_print_sched_priority(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sched_policy(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_swap_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_hostname(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_xattr_value(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_xattr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_cpuset(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_user_desc(struct st_decoder *d, uint64_t value, const struct st_type *type);
@@ -365,14 +373,17 @@ void st_print_nodemask(struct st_decoder *d, uint64_t value, const struct st_typ
 void st_print_waitid_id(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_keyring(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_ioprio(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_offset(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_utimensat(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_perf_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_fanotify_init(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_fanotify_mark(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_mark_dirfd(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_iovec_addresses(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_sched_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_hexadecimal(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_memfd_name(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_statx_flags(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_statx(struct st_decoder *d, uint64_t value, const struct st_type *type);
@@ -381,8 +392,9 @@ void st_print_uring_params(struct st_decoder *d, uint64_t value, const struct st
 void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct st_type *type);
-void st_print_fd_cloexec(struct st_decoder *d, uint64_t value, const struct st_type *type);
 void st_print_futex_waitv(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_futex_mask(struct st_decoder *d, uint64_t value, const struct st_type *type);
+void st_print_futex2(struct st_decoder *d, uint64_t value, const struct st_type *type);
 extern const struct st_name st_ioctls[];
 extern const uint32_t st_ioctl_count;
 #endif

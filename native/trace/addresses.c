@@ -1,5 +1,6 @@
 /* Socket addresses. */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -40,7 +41,14 @@ static void in6_address(struct st_decoder *d, const uint8_t *at, uint64_t length
     uint32_t flow = ntohl(st_load32(at + 4));
     st_putf(d->out, ", sin6_port=htons(%u), sin6_flowinfo=htonl(%u), ", ntohs(st_load16(at + 2)), flow);
     st_putf(d->out, "inet_pton(AF_INET6, \"%s\", &sin6_addr)", inet_ntop(AF_INET6, at + 8, text, sizeof text));
-    if (length >= 28) st_putf(d->out, ", sin6_scope_id=%u", st_load32(at + 24));
+    if (length < 28) return;
+    char name[IF_NAMESIZE];
+    uint32_t scope = st_load32(at + 24);
+    int local = (at[8] == 0xfe && (at[9] & 0xc0) == 0x80) || (at[8] == 0xff && (at[9] & 15) == 2);
+    if (local && if_indextoname(scope, name))
+        st_putf(d->out, ", sin6_scope_id=if_nametoindex(\"%s\")", name);
+    else
+        st_putf(d->out, ", sin6_scope_id=%u", scope);
 }
 
 static void netlink_address(struct st_decoder *d, const uint8_t *at)

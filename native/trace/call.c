@@ -34,6 +34,12 @@ static void raw(struct st_decoder *d, unsigned count)
     }
 }
 
+/* nanosleep and clock_nanosleep: what is left of the sleep is only thought of on exit. */
+static int late_comma(const struct st_decoder *d)
+{
+    return d->sysno == 35 || d->sysno == 230;
+}
+
 void st_call_entry(struct st_decoder *d)
 {
     name(d);
@@ -44,7 +50,7 @@ void st_call_entry(struct st_decoder *d)
     } else {
         unsigned last = split(d->row);
         st_arguments(d, 0, last);
-        if (last && last < d->row->count) st_comma(d);
+        if (last && last < d->row->count && !late_comma(d)) st_comma(d);
     }
 }
 
@@ -54,7 +60,7 @@ static void rest(struct st_decoder *d, unsigned first)
     struct st_buffer *b = d->out;
     uint64_t start = b->used;
     st_arguments(d, first, d->row->count);
-    if (first && b->used >= start + 2 && !memcmp(b->data + start, ", ", 2)) {
+    if (first && !late_comma(d) && b->used >= start + 2 && !memcmp(b->data + start, ", ", 2)) {
         memmove(b->data + start, b->data + start + 2, b->used - start - 2);
         b->used -= 2;
     }
@@ -119,6 +125,15 @@ void st_note(struct st_decoder *d, struct st_buffer *text)
     st_buffer_free(text);
 }
 
+int64_t st_call_interrupted(const struct st_decoder *d)
+{
+    static const int64_t results[] = {-4, -512, -514, -516};
+    unsigned restart = d->row ? d->row->restart : ST_RESTART_NEVER;
+    if (d->sysno == 202 && !d->args[3]) restart = ST_RESTART_SYS;         /* futex without a timeout */
+    if (d->sysno == 230 && (d->args[1] & 1)) restart = ST_RESTART_NOHAND; /* clock_nanosleep until an instant */
+    return results[restart & 3];
+}
+
 static void success(struct st_decoder *d)
 {
     if (d->raw) {
@@ -138,7 +153,7 @@ static void success(struct st_decoder *d)
 void st_call_result(struct st_decoder *d, uint16_t flags)
 {
     if (flags & ST_EVENT_RESTART) {
-        error(d, -d->result);
+        error(d, d->failed && d->result != -4 ? -d->result : 512);
     } else if (d->failed) {
         error(d, -d->result);
     } else {

@@ -38,7 +38,8 @@ int st_filtered(const struct st_lines *l)
 static void ends_open(struct thread *t, const struct st_buffer *b, const struct st_decoder *d)
 {
     const char *end = (const char *)b->data + b->used;
-    t->incomplete = b->used > 2 && ((end[-1] == ' ' && end[-2] == ',') || (end[-1] == '(' && d->row && d->row->count));
+    t->incomplete = b->used > 2 && ((end[-1] == ' ' && end[-2] == ',') || (end[-1] == '(' && d->row && d->row->count) || d->sysno == 35 ||
+                                    d->sysno == 230);
 }
 
 void st_line_entry(struct st_lines *l, struct thread *t, const struct st_entry *frame, uint32_t size)
@@ -104,6 +105,7 @@ void st_line_exit(struct st_lines *l, struct thread *t, const struct st_exit *fr
     st_line_decoder(l, &d, NULL, begun, (uint32_t)t->entry.used);
     d.exiting = 1;
     d.result = frame->result;
+    if (d.result == -4 && !(frame->event.flags & (ST_EVENT_INJECTED | ST_EVENT_REFUSED))) d.result = st_call_interrupted(&d);
     d.failed = frame->result < 0 && frame->result >= -4095;
     d.chunks[0] = (struct st_chunks){(const uint8_t *)(frame + 1), size - (uint32_t)sizeof *frame};
     if (st_filtered(l) && !(l->options.status & status_of(&d))) return;

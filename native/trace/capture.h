@@ -6,6 +6,7 @@
 #include "../selftrace.h"
 
 /* Runs the operations that are due and writes their chunks to `out`, which is aligned to 8 and has `room` bytes.
+ * result: on entry the program's stack pointer (rt_sigreturn's frame lies there), on exit the call's result.
  * when: ST_CAPTURE_ENTRY, or ST_CAPTURE_EXIT, which becomes ST_CAPTURE_FAILED by `result`. string_limit: bytes of a buffer
  * (-s). ST_EVENT_CUT is added to *flags if something did not fit. Returns the bytes written, a multiple of 8. */
 uint32_t st_capture_all(const struct st_capture *ops, uint32_t count, const uint64_t args[6], int64_t result, uint32_t when,

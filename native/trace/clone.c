@@ -118,9 +118,13 @@ static void clone3_entry(struct st_decoder *d, const uint8_t *at, uint64_t size)
     if (size >= 80) clone3_tids(d, at);
     if (size >= 88 && (st_load64(at + 80) || flags >> 33 & 1)) {
         st_puts(d->out, ", cgroup=");
-        st_fd(d, (int32_t)st_load64(at + 80));
+        if (flags >> 33 & 1)
+            st_fd(d, (int32_t)st_load64(at + 80));
+        else
+            st_put_unsigned(d->out, st_load64(at + 80));
     }
-    st_puts(d->out, size > 88 ? ", ...}" : "}");
+    st_rest(d, d->args[0], 88, size);
+    st_putc(d->out, '}');
 }
 
 static void clone3_exit(struct st_decoder *d, const uint8_t *at)

@@ -113,7 +113,6 @@ static void fcntl_entry(struct st_decoder *d, uint32_t command)
     case ST_F_GETSIG:
     case ST_F_GETLEASE:
     case ST_F_GETPIPE_SZ:
-    case ST_F_CREATED_QUERY:
     case ST_F_GET_SEALS: break;
     case ST_F_GETLK:
     case ST_F_OFD_GETLK:

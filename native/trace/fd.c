@@ -18,11 +18,26 @@ static int device(struct st_decoder *d, const char *path)
     return 1;
 }
 
-static int socket_detail(struct st_decoder *d, int32_t fd, const char *text)
+/* Which bit of `decode` a link's detail falls under; 0: none. */
+static unsigned detail_kind(const char *link)
+{
+    static const struct {
+        const char *prefix;
+        unsigned kind;
+    } kinds[] = {{"socket:[", ST_DECODE_SOCKET},
+                 {"anon_inode:[pidfd]", ST_DECODE_PIDFD},
+                 {"anon_inode:[signalfd]", ST_DECODE_SIGNALFD},
+                 {"anon_inode:[eventfd]", ST_DECODE_EVENTFD}};
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strncmp(link, kinds[i].prefix, strlen(kinds[i].prefix))) return kinds[i].kind;
+    return 0;
+}
+
+static int detailed(struct st_decoder *d, int32_t fd, const char *link)
 {
     char detail[1024];
-    if (strncmp(text, "socket:[", 8) || !d->options->socket_of) return 0;
-    uint32_t got = d->options->socket_of(d->pid, fd, strtoull(text + 8, NULL, 10), detail, sizeof detail);
+    if (!(d->options->decode & detail_kind(link)) || !d->options->detail_of) return 0;
+    uint32_t got = d->options->detail_of(d->pid, fd, link, detail, sizeof detail);
     if (!got || got > sizeof detail) return 0;
     st_put(d->out, detail, got);
     return 1;
@@ -36,13 +51,15 @@ static void link_text(struct st_decoder *d, int32_t fd, const uint8_t *link, uin
     memcpy(text, link, n);
     text[n] = 0;
     st_putc(d->out, '<');
-    if (!((d->options->decode & ST_DECODE_SOCKET) && socket_detail(d, fd, text)) &&
-        !((d->options->decode & ST_DECODE_DEVICE) && text[0] == '/' && device(d, text))) {
+    if (!detailed(d, fd, text) && !((d->options->decode & ST_DECODE_DEVICE) && text[0] == '/' && device(d, text))) {
         if (!(d->options->decode & ST_DECODE_PATH)) {
             d->out->used = start;
             return;
         }
-        st_quote_name(d->options, d->out, link, size);
+        int gone = size > 10 && !memcmp(link + size - 10, " (deleted)", 10);
+        st_quote_name(d->options, d->out, link, gone ? size - 10 : size);
+        st_puts(d->out, gone ? ">(deleted)" : ">");
+        return;
     }
     st_putc(d->out, '>');
 }
@@ -51,7 +68,7 @@ static void decorate(struct st_decoder *d, int32_t fd)
 {
     uint32_t size;
     const uint8_t *link = d->options->decode ? st_see_link(d, fd, &size) : NULL;
-    if (link && (d->options->decode & (ST_DECODE_PATH | ST_DECODE_SOCKET | ST_DECODE_DEVICE))) link_text(d, fd, link, size);
+    if (link) link_text(d, fd, link, size);
 }
 
 void st_fd(struct st_decoder *d, int32_t fd)

@@ -91,6 +91,26 @@ void st_print_cwd(struct st_decoder *d, uint64_t value, const struct st_type *ty
         st_path(d, value);
 }
 
+/* A position that is moved: [0 => 100]. */
+void st_print_moved_offset(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    struct st_decoder before = *d;
+    before.exiting = 0;
+    const uint8_t *was = value ? st_see(&before, value, 8) : NULL, *is = value ? st_see(d, value, 8) : NULL;
+    (void)type;
+    if (!was || !is) {
+        st_address(d, value);
+        return;
+    }
+    st_putc(d->out, '[');
+    st_put_signed(d->out, (int64_t)st_load64(was));
+    if (!d->failed && st_load64(was) != st_load64(is)) {
+        st_puts(d->out, " => ");
+        st_put_signed(d->out, (int64_t)st_load64(is));
+    }
+    st_putc(d->out, ']');
+}
+
 /* A position that is read and moved: [0] => [100], or just [0] on entry. */
 void st_print_offset(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
@@ -179,6 +199,21 @@ void st_print_xattr(struct st_decoder *d, uint64_t value, const struct st_type *
         st_bytes(d, value, (uint64_t)d->result);
 }
 
+void st_print_xattr_value(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    if (d->args[type->aux] > 65536)
+        st_address(d, value);
+    else
+        st_bytes(d, value, d->args[type->aux]);
+}
+
+static void file_handle(struct st_decoder *d, const uint8_t *handle, uint32_t size)
+{
+    st_putc(d->out, '"');
+    if (handle) st_quote_bytes(d->options, d->out, handle, size, ST_HEX_ALL);
+    st_putc(d->out, '"');
+}
+
 void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     const uint8_t *at = value ? st_see(d, value, 8) : NULL;
@@ -188,13 +223,11 @@ void st_print_handle(struct st_decoder *d, uint64_t value, const struct st_type 
         return;
     }
     uint32_t bytes = st_load32(at);
-    st_putf(d->out, "{handle_bytes=%u, handle_type=", bytes);
-    st_put_hex(d->out, st_load32(at + 4));
+    st_putf(d->out, "{handle_bytes=%u, handle_type=%d", bytes, (int32_t)st_load32(at + 4));
     if (bytes <= 128) {
         const uint8_t *handle = st_see(d, value + 8, bytes);
         st_puts(d->out, ", f_handle=");
-        st_puts(d->out, "0x");
-        for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+        file_handle(d, handle, bytes);
     }
     st_putc(d->out, '}');
 }
@@ -216,11 +249,10 @@ int st_call_name_to_handle_at(struct st_decoder *d)
         uint32_t bytes = st_load32(before);
         if (d->result == -75) st_putf(d->out, " => %u", bytes);
         if (!d->failed) {
-            st_puts(d->out, ", handle_type=");
-            st_put_hex(d->out, st_load32(before + 4));
+            st_putf(d->out, ", handle_type=%d", (int32_t)st_load32(before + 4));
             const uint8_t *handle = bytes <= 128 ? st_see(d, d->args[2] + 8, bytes) : NULL;
-            st_puts(d->out, ", f_handle=0x");
-            for (uint32_t i = 0; handle && i < bytes; i++) st_putf(d->out, "%02x", handle[i]);
+            st_puts(d->out, ", f_handle=");
+            file_handle(d, handle, bytes);
         }
         st_putc(d->out, '}');
     }
@@ -246,11 +278,15 @@ void st_print_open_how(struct st_decoder *d, uint64_t value, const struct st_typ
     st_print_open_flags(d, st_load64(at), type);
     if (st_load64(at + 8) || (st_load64(at) & 0100)) {
         st_puts(d->out, ", mode=");
-        st_mode(d, (uint32_t)st_load64(at + 8));
+        if (st_load64(at + 8) < 01000)
+            st_mode(d, (uint32_t)st_load64(at + 8));
+        else
+            st_put_octal(d->out, st_load64(at + 8));
     }
     st_puts(d->out, ", resolve=");
     st_set(d, ST_SET_RESOLVE_FLAGS, st_load64(at + 16));
-    st_puts(d->out, size > 24 ? ", ...}" : "}");
+    st_rest(d, value, 24, size);
+    st_putc(d->out, '}');
 }
 
 void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
@@ -263,13 +299,14 @@ void st_print_mount_attr(struct st_decoder *d, uint64_t value, const struct st_t
     }
     st_puts(d->out, "{");
     st_fields(d, &st_structs[ST_STRUCT_MOUNT_ATTR], at);
-    st_puts(d->out, size > 32 ? ", ...}" : "}");
+    st_rest(d, value, 32, size);
+    st_putc(d->out, '}');
 }
 
 void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     uint64_t size = d->args[type->aux];
-    const uint8_t *at = value && size >= 8 ? st_see(d, value, size < 24 ? size : 24) : NULL;
+    const uint8_t *at = value && size >= 8 ? st_see(d, value, size < 48 ? size : 48) : NULL;
     if (!at) {
         st_address(d, value);
         return;
@@ -284,7 +321,20 @@ void st_print_landlock_attr(struct st_decoder *d, uint64_t value, const struct s
         st_puts(d->out, ", scoped=");
         st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 16));
     }
-    st_puts(d->out, size > 24 ? ", ...}" : "}");
+    if (size >= 32) {
+        st_puts(d->out, ", quiet_access_fs=");
+        st_set(d, ST_SET_LANDLOCK_FS, st_load64(at + 24));
+    }
+    if (size >= 40) {
+        st_puts(d->out, ", quiet_access_net=");
+        st_set(d, ST_SET_LANDLOCK_NET, st_load64(at + 32));
+    }
+    if (size >= 48) {
+        st_puts(d->out, ", quiet_scoped=");
+        st_set(d, ST_SET_LANDLOCK_SCOPE, st_load64(at + 40));
+    }
+    if (size > 48) st_puts(d->out, ", ...");
+    st_putc(d->out, '}');
 }
 
 int st_call_landlock_add_rule(struct st_decoder *d)
@@ -300,6 +350,6 @@ int st_call_landlock_add_rule(struct st_decoder *d)
     else
         st_address(d, d->args[2]);
     st_comma(d);
-    st_put_hex(d->out, ST_ARG32(d, 3));
+    st_set(d, ST_SET_LANDLOCK_ADD_RULE, ST_ARG32(d, 3));
     return 0;
 }

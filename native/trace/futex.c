@@ -9,7 +9,8 @@
 static void futex_operation(struct st_decoder *d, uint32_t op)
 {
     uint32_t command = op & 127;
-    const char *name = op & ~511u ? NULL : st_lookup(&st_sets[ST_SET_FUTEX_OP], command);
+    int realtime = command == 0 || command == 9 || command == 11 || command == 13; /* that may be by the real-time clock */
+    const char *name = (op & ~511u) || ((op & ST_FUTEX_REALTIME) && !realtime) ? NULL : st_lookup(&st_sets[ST_SET_FUTEX_OP], command);
     if (d->options->names != ST_NAMES_ABBREV) st_put_hex(d->out, op);
     if (d->options->names == ST_NAMES_RAW) return;
     if (d->options->names == ST_NAMES_VERBOSE) st_puts(d->out, " /* ");
@@ -71,6 +72,7 @@ int st_call_futex(struct st_decoder *d)
         st_timespec(d, d->args[3]);
         break;
     case 1:
+    case 2:
         st_comma(d);
         st_put_unsigned(d->out, value);
         break;
@@ -132,6 +134,32 @@ int st_call_futex(struct st_decoder *d)
     return 0;
 }
 
+static void futex2_flags(struct st_decoder *d, uint32_t flags)
+{
+    static const char *const sizes[] = {"FUTEX2_SIZE_U8", "FUTEX2_SIZE_U16", "FUTEX2_SIZE_U32", "FUTEX2_SIZE_U64"};
+    uint64_t left = flags & ~3u;
+    st_puts(d->out, sizes[flags & 3]);
+    if (!left) return;
+    st_putc(d->out, '|');
+    if (st_bit_names(d->out, &st_sets[ST_SET_FUTEX2_FLAGS], &left, "|") && left) st_putc(d->out, '|');
+    if (left) st_put_hex(d->out, left);
+}
+
+void st_print_futex_mask(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if (value == 0xffffffff && d->options->names == ST_NAMES_ABBREV)
+        st_puts(d->out, "FUTEX_BITSET_MATCH_ANY");
+    else
+        st_put_unsigned(d->out, value);
+}
+
+void st_print_futex2(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    futex2_flags(d, (uint32_t)value);
+}
+
 static void waiter(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
 {
     (void)address;
@@ -141,13 +169,7 @@ static void waiter(struct st_decoder *d, const uint8_t *at, uint64_t address, ui
     st_puts(d->out, ", uaddr=");
     st_address(d, st_load64(at + 8));
     st_puts(d->out, ", flags=");
-    static const char *const sizes[] = {"FUTEX2_SIZE_U8", "FUTEX2_SIZE_U16", "FUTEX2_SIZE_U32", "FUTEX2_SIZE_U64"};
-    uint32_t flags = st_load32(at + 16);
-    st_puts(d->out, sizes[flags & 3]);
-    if (flags & ~3u) {
-        st_putc(d->out, '|');
-        st_set(d, ST_SET_FUTEX2_FLAGS, flags & ~3u);
-    }
+    futex2_flags(d, st_load32(at + 16));
     if (st_load32(at + 20)) st_putf(d->out, ", __reserved=%#x", st_load32(at + 20));
     st_putc(d->out, '}');
 }

@@ -61,10 +61,11 @@ static void task_prefix(struct st_lines *l, struct st_buffer *b, int32_t tid)
 {
     if (l->options.split || !l->options.prefix) return;
     if (l->options.prefix == ST_PREFIX_MANY && l->threads < 2) return;
-    st_putf(b, l->options.prefix == ST_PREFIX_MANY ? "[pid %5d" : "%-5d", tid);
     struct thread *t = l->options.comm ? st_thread_find(l, tid) : NULL;
     if (t) st_thread_comm(l, t);
-    if (t && t->comm_length) {
+    int named = t && t->comm_length;
+    st_putf(b, l->options.prefix == ST_PREFIX_MANY ? "[pid %5d" : named ? "%d" : "%-5d", tid);
+    if (named) {
         st_putc(b, '<');
         st_quote_name(&l->options, b, (const uint8_t *)t->comm, t->comm_length);
         st_putc(b, '>');

@@ -16,7 +16,6 @@ void st_lines_defaults(struct st_lines_options *o)
     memset(o->abbrev, 0xff, sizeof o->abbrev);
     memset(o->verbose, 0xff, sizeof o->verbose);
     memset(o->signals, 0xff, sizeof o->signals);
-    o->utc_offset = INT64_MIN;
 }
 
 struct st_lines *st_lines_new(const struct st_lines_options *options)

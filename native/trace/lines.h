@@ -38,20 +38,20 @@ struct st_lines_options {
     uint8_t prefix, split;               /* st_prefix; split: one text for each tid (-ff) */
     uint8_t numbers, addresses, comm;    /* -n, -i, -Y */
     uint8_t quiet, status, decode, stap; /* ST_QUIET_*, ST_STATUS_*, ST_DECODE_*; --style=stap */
-    uint8_t argument_names;              /* not used yet */
     uint64_t trace[ST_TRACE_BITS], abbrev[ST_TRACE_BITS], verbose[ST_TRACE_BITS], raw[ST_TRACE_BITS]; /* bit: sysno */
     const int32_t *read_fds, *write_fds; /* -e read=, write=; -1: all; they live as long as the writer */
     uint32_t read_count, write_count;
     uint8_t read_others, write_others; /* all but those */
     uint64_t signals[2];               /* bit: signal number */
-    int64_t utc_offset;                /* seconds east of UTC, for -t; INT64_MIN: as the C library says */
     uint64_t start_ns;                 /* CLOCK_REALTIME - CLOCK_MONOTONIC, until a frame ST_EVENT_CLOCK says it */
     const char *const *paths;          /* -P: only calls about one of these; they live as long as the writer */
     uint32_t path_count;
     /* What the reader knows: each writes at most `size` bytes and returns how many; NULL: not asked. */
     uint32_t (*comm_of)(int32_t tid, char *to, uint32_t size);
     struct st_stacks *stacks; /* stacks are shown: NULL: the Python ones that the frames have, if any; it lives as long as the writer */
-    uint32_t (*socket_of)(int32_t pid, int32_t fd, uint64_t inode, char *to, uint32_t size); /* TCP:[...], UNIX-STREAM:[...] */
+    /* What stands in <> for a link "socket:[N]", "anon_inode:[pidfd]", "anon_inode:[signalfd]", "anon_inode:[eventfd]": TCP:[...],
+     * UNIX-STREAM:[...], pid:N, ... */
+    uint32_t (*detail_of)(int32_t pid, int32_t fd, const char *link, char *to, uint32_t size);
 };
 struct st_lines;
 

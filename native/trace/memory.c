@@ -59,27 +59,30 @@ void st_print_mincore(struct st_decoder *d, uint64_t value, const struct st_type
     st_puts(d->out, shown < pages ? ", ...]" : "]");
 }
 
+static void node_word(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
+{
+    (void)address;
+    (void)index;
+    st_putf(d->out, "%#016llx", (unsigned long long)st_load64(at));
+}
+
 void st_print_nodemask(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
-    uint64_t bits = d->args[type->aux], words = bits ? (bits + 62) / 64 : 0, shown = words;
-    if (shown > 16) shown = 16;
-    const uint8_t *at = value && words && bits < 1 << 20 ? st_see(d, value, shown * 8) : NULL;
-    if (!at) {
+    uint64_t bits = d->args[type->aux], words = bits ? (bits + 62) / 64 : 0;
+    if (!words || bits > 1 << 20)
         st_address(d, value);
-        return;
-    }
-    st_putc(d->out, '[');
-    for (uint64_t i = 0; i < shown; i++) {
-        if (i) st_comma(d);
-        st_putf(d->out, "%#018llx", (unsigned long long)st_load64(at + i * 8));
-    }
-    st_puts(d->out, shown < words ? ", ...]" : "]");
+    else
+        st_array(d, value, words, 8, node_word);
 }
 
 void st_print_mpol(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
-    uint64_t mode = (uint32_t)value, flags = mode & 0xe000;
+    uint64_t mode = value, flags = mode & 0xe000;
     (void)type;
+    if (!st_lookup(&st_sets[ST_SET_MPOL], mode & ~flags) && flags) {
+        st_set(d, ST_SET_MPOL_MODE, mode);
+        return;
+    }
     st_set(d, ST_SET_MPOL, mode & ~flags);
     if (!flags) return;
     st_putc(d->out, '|');
@@ -110,14 +113,49 @@ int st_call_get_mempolicy(struct st_decoder *d)
     return 0;
 }
 
+static void page_address(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
+{
+    (void)address;
+    (void)index;
+    st_address(d, st_load64(at));
+}
+
+static void page_node(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
+{
+    (void)address;
+    (void)index;
+    st_put_signed(d->out, (int32_t)st_load32(at));
+}
+
+static void page_status(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
+{
+    int32_t status = (int32_t)st_load32(at);
+    (void)address;
+    (void)index;
+    if (status < 0 && st_known_error(-(int64_t)status)) {
+        st_putc(d->out, '-');
+        st_error_name(d->out, -(int64_t)status);
+    } else {
+        st_put_signed(d->out, status);
+    }
+}
+
 int st_call_move_pages(struct st_decoder *d)
 {
+    uint64_t count = d->args[1];
     if (!d->exiting) {
-        st_arguments(d, 0, 4);
+        st_arguments(d, 0, 2);
+        st_comma(d);
+        st_array(d, d->args[2], count, 8, page_address);
+        st_comma(d);
+        st_array(d, d->args[3], count, 4, page_node);
         st_comma(d);
         return 0;
     }
-    st_address(d, d->args[4]);
+    if (d->failed)
+        st_address(d, d->args[4]);
+    else
+        st_array(d, d->args[4], count, 4, page_status);
     st_comma(d);
     st_set(d, ST_SET_MBIND_FLAGS, ST_ARG32(d, 5));
     return 0;

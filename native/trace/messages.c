@@ -196,10 +196,12 @@ static void mmsghdr_entry(struct st_decoder *d, const uint8_t *at, uint64_t addr
 
 static void mmsghdr_exit(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
 {
-    (void)address;
     (void)index;
     st_puts(d->out, "{msg_hdr=");
-    msghdr(d, at, st_load32(at + 56), -1, 1);
+    struct st_decoder before = *d;
+    before.exiting = 0;
+    const uint8_t *was = st_see(&before, address, 64);
+    msghdr(d, at, st_load32(at + 56), was ? (int64_t)st_load32(was + 8) : -1, 1);
     st_putf(d->out, ", msg_len=%u}", st_load32(at + 56));
 }
 
@@ -251,7 +253,7 @@ int st_call_recvmmsg(struct st_decoder *d)
     st_comma(d);
     before.out = d->out;
     st_timespec(&before, d->args[4]);
-    if (d->failed) return 0;
+    if (d->failed || d->pointers) return 0;
     if (!d->result)
         strcpy(d->note, "Timeout");
     else if (d->args[4])

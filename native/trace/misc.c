@@ -58,6 +58,26 @@ void st_print_hexadecimal(struct st_decoder *d, uint64_t value, const struct st_
         st_bytes(&other, value, (uint64_t)d->result);
 }
 
+void st_print_memfd_name(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    struct st_lines_options options = *d->options;
+    struct st_decoder other = *d;
+    (void)type;
+    options.string_limit = 250; /* what a name may have behind "memfd:" */
+    other.options = &options;
+    st_string(&other, value);
+}
+
+/* No descriptor is FAN_NOFD here. */
+void st_print_mark_dirfd(struct st_decoder *d, uint64_t value, const struct st_type *type)
+{
+    (void)type;
+    if ((uint32_t)value == 0xffffffff)
+        st_puts(d->out, "FAN_NOFD");
+    else
+        st_dirfd(d, (int32_t)value);
+}
+
 void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     uint32_t flags = (uint32_t)value, size = flags & 4 ? flags >> 26 : 0;
@@ -65,13 +85,6 @@ void st_print_memfd_flags(struct st_decoder *d, uint64_t value, const struct st_
     if (size) flags &= 0x3ffffff;
     st_set(d, ST_SET_MEMFD_FLAGS, flags);
     if (size) st_putf(d->out, "|%u<<MFD_HUGE_SHIFT", size);
-}
-
-void st_print_fd_cloexec(struct st_decoder *d, uint64_t value, const struct st_type *type)
-{
-    (void)type;
-    st_puts(d->out, (uint32_t)value == 02000000 ? "O_CLOEXEC" : "");
-    if ((uint32_t)value != 02000000) st_put_hex(d->out, (uint32_t)value);
 }
 
 void st_print_fanotify_init(struct st_decoder *d, uint64_t value, const struct st_type *type)

@@ -61,7 +61,7 @@ int st_call_setsockopt(struct st_decoder *d)
     if (d->exiting) return 0;
     head(d);
     uint64_t got = size < 0 ? 0 : size > 256 ? 256 : (uint64_t)size;
-    uint64_t looked_at = level == 1 && name == ST_SO_LINGER ? 8 : got;
+    uint64_t looked_at = level == 1 && name == ST_SO_LINGER ? 8 : level == 1 && got > 4 && got < 8 ? 4 : got;
     const uint8_t *at = d->args[3] && got && looked_at <= got ? st_see(d, d->args[3], looked_at) : NULL;
     if (level == 1 && (name == ST_SO_ATTACH_FILTER || name == 51) && size == 16)
         st_filter(d, d->args[3]);

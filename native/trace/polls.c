@@ -220,8 +220,8 @@ static void epoll_event(struct st_decoder *d, const uint8_t *at, uint64_t addres
     st_puts(d->out, "{events=");
     st_set(d, ST_SET_EPOLL_EVENTS, st_load32(at));
     st_puts(d->out, ", data=");
-    /* The union: its low 32 bits are what most programs use. */
-    st_putf(d->out, "{u32=%u, u64=%llu}}", st_load32(at + 4), (unsigned long long)st_load64(at + 4));
+    st_put_hex(d->out, st_load64(at + 4));
+    st_putc(d->out, '}');
 }
 
 void st_print_epoll_events(struct st_decoder *d, uint64_t value, const struct st_type *type)

@@ -156,17 +156,33 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
         }
         return 0;
     case ST_PR_SET_VMA:
-        st_puts(d->out, d->args[1] ? "" : ", PR_SET_VMA_ANON_NAME");
-        if (d->args[1]) {
-            st_comma(d);
-            st_put_hex(d->out, d->args[1]);
-        }
+        st_comma(d);
+        st_set(d, ST_SET_SET_VMA, d->args[1]);
         st_comma(d);
         st_address(d, d->args[2]);
         st_comma(d);
-        st_put_unsigned(d->out, d->args[3]);
+        if (d->args[1])
+            st_put_hex(d->out, d->args[3]);
+        else
+            st_put_unsigned(d->out, d->args[3]);
         st_comma(d);
-        st_string(d, d->args[4]);
+        if (d->args[1])
+            st_put_hex(d->out, d->args[4]);
+        else
+            st_string(d, d->args[4]);
+        return 0;
+    case 47: /* PR_CAP_AMBIENT */
+        st_comma(d);
+        st_set(d, ST_SET_CAP_AMBIENT, d->args[1]);
+        st_comma(d);
+        if (d->args[1] >= 1 && d->args[1] <= 3)
+            st_set(d, ST_SET_CAP, d->args[2]);
+        else
+            st_put_hex(d->out, d->args[2]);
+        for (int i = 3; i < 5; i++) {
+            st_comma(d);
+            st_put_hex(d->out, d->args[i]);
+        }
         return 0;
     default:
         for (int i = 1; i < 5; i++) {
@@ -228,11 +244,6 @@ int st_call_prctl(struct st_decoder *d)
     case ST_PR_GET_DUMPABLE: {
         static const char *const names[] = {"SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT"};
         if (!d->failed && d->result < 3) strcpy(d->note, names[d->result]);
-        break;
-    }
-    case ST_PR_GET_SECCOMP: {
-        const char *name = d->failed ? NULL : st_lookup(&st_sets[ST_SET_SECCOMP_MODE], (uint64_t)d->result);
-        if (name) strcpy(d->note, name);
         break;
     }
     default: break;

@@ -28,19 +28,25 @@ static void registers(struct st_decoder *d, uint64_t address)
 static void syscall_info(struct st_decoder *d, uint64_t address)
 {
     uint64_t size = (uint64_t)d->result < d->args[2] ? (uint64_t)d->result : d->args[2];
-    const uint8_t *at = address && !d->failed && size >= 24 ? st_see(d, address, size > 88 ? 88 : size) : NULL;
+    const uint8_t *at = address && !d->failed && size ? st_see(d, address, size > 88 ? 88 : size) : NULL;
     if (!at) {
         st_address(d, address);
         return;
     }
     st_puts(d->out, "{op=");
     st_set(d, ST_SET_PTRACE_OP, at[0]);
-    st_puts(d->out, ", arch=");
-    st_set(d, ST_SET_AUDIT_ARCH, st_load32(at + 4));
-    st_puts(d->out, ", instruction_pointer=");
-    st_address(d, st_load64(at + 8));
-    st_puts(d->out, ", stack_pointer=");
-    st_address(d, st_load64(at + 16));
+    if (size >= 8) {
+        st_puts(d->out, ", arch=");
+        st_set(d, ST_SET_AUDIT_ARCH, st_load32(at + 4));
+    }
+    if (size >= 16) {
+        st_puts(d->out, ", instruction_pointer=");
+        st_address(d, st_load64(at + 8));
+    }
+    if (size >= 24) {
+        st_puts(d->out, ", stack_pointer=");
+        st_address(d, st_load64(at + 16));
+    }
     if ((at[0] == 1 || at[0] == 3) && size >= 80) {
         const char *name = st_call_name((int32_t)st_load64(at + 24));
         st_putf(d->out, ", %s={nr=", at[0] == 1 ? "entry" : "seccomp");
@@ -164,7 +170,7 @@ int st_call_ptrace(struct st_decoder *d)
         stap_request(d, request);
         return 0;
     }
-    st_set(d, ST_SET_PTRACE_REQUEST, request);
+    st_set(d, ST_SET_PTRACE_REQUEST, d->args[0]);
     if (!request) return 0; /* PTRACE_TRACEME */
     st_comma(d);
     st_pid(d, (int32_t)d->args[1]);

@@ -51,7 +51,7 @@ int st_call_mq_timedreceive(struct st_decoder *d)
     return 0;
 }
 
-static void control_block(struct st_decoder *d, uint64_t address)
+static void control_block(struct st_decoder *d, uint64_t address, int brief)
 {
     const uint8_t *at = address ? st_see(d, address, 64) : NULL;
     if (!at) {
@@ -76,7 +76,7 @@ static void control_block(struct st_decoder *d, uint64_t address)
     if (st_load16(at + 18)) st_putf(d->out, ", aio_reqprio=%d", (int16_t)st_load16(at + 18));
     st_puts(d->out, ", aio_fildes=");
     st_fd(d, (int32_t)st_load32(at + 20));
-    if (op < 2 || op == 7 || op == 8) {
+    if (!brief && (op < 2 || op == 7 || op == 8)) {
         st_puts(d->out, ", aio_buf=");
         st_address(d, st_load64(at + 24));
         st_puts(d->out, ", aio_nbytes=");
@@ -96,14 +96,14 @@ static void control_block(struct st_decoder *d, uint64_t address)
 void st_print_iocb_cancel(struct st_decoder *d, uint64_t value, const struct st_type *type)
 {
     (void)type;
-    control_block(d, value);
+    control_block(d, value, 1);
 }
 
 static void control_pointer(struct st_decoder *d, const uint8_t *at, uint64_t address, uint32_t index)
 {
     (void)address;
     (void)index;
-    control_block(d, st_load64(at));
+    control_block(d, st_load64(at), 0);
 }
 
 int st_call_io_submit(struct st_decoder *d)

@@ -47,24 +47,15 @@ static uint8_t *put_octal(uint8_t *to, uint8_t c, int digit_follows)
     return to;
 }
 
-/* For what stands in <>: the same without quotation marks, and with its brackets escaped. */
-void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size)
+static int digit(const uint8_t *text, uint64_t i, uint64_t size)
 {
-    unsigned hex = o->hex_strings == ST_HEX_ALL ? ST_HEX_ALL : ST_HEX_NONE;
-    uint64_t start = 0;
-    for (uint64_t i = 0; i <= size; i++) {
-        if (i < size && text[i] != '<' && text[i] != '>') continue;
-        st_quote_bytes(o, b, text + start, i - start, hex);
-        if (i < size) st_puts(b, text[i] == '<' ? "\\74" : "\\76");
-        start = i + 1;
-    }
+    return i < size && text[i] >= '0' && text[i] <= '7';
 }
 
-void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex)
+static void quote(struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex)
 {
     uint8_t *start = st_room(b, size * 4), *to = start;
     int all = hex == ST_HEX_ALL;
-    (void)o;
     if (!to) return;
     for (uint64_t i = 0; hex == ST_HEX_STRINGS && i < size && !all; i++) all = foreign(text[i]);
     for (uint64_t i = 0; i < size; i++) {
@@ -80,10 +71,31 @@ void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const
         } else if (hex == ST_HEX_CHARS) {
             to = put_hex(to, c);
         } else {
-            to = put_octal(to, c, i + 1 < size && text[i + 1] >= '0' && text[i + 1] <= '9');
+            to = put_octal(to, c, digit(text, i + 1, size));
         }
     }
     b->used += (uint64_t)(to - start);
+}
+
+void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex)
+{
+    (void)o;
+    quote(b, text, size, hex);
+}
+
+/* For what stands in <>: the same without quotation marks, and with its brackets escaped. */
+void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size)
+{
+    unsigned hex = o->hex_strings == ST_HEX_ALL ? ST_HEX_ALL : ST_HEX_NONE;
+    uint64_t start = 0;
+    for (uint64_t i = 0; i <= size; i++) {
+        if (i < size && text[i] != '<' && text[i] != '>') continue;
+        quote(b, text + start, i - start, hex);
+        uint8_t *to = i < size ? st_room(b, 4) : NULL;
+        if (to && hex == ST_HEX_ALL) b->used += (uint64_t)(put_hex(to, text[i]) - to);
+        if (to && hex != ST_HEX_ALL) b->used += (uint64_t)(put_octal(to, text[i], digit(text, i + 1, size)) - to);
+        start = i + 1;
+    }
 }
 
 int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned how)
@@ -104,7 +116,8 @@ int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned
 void st_bytes(struct st_decoder *d, uint64_t address, uint64_t length)
 {
     uint64_t shown = length < d->options->string_limit ? length : d->options->string_limit;
-    const uint8_t *at = shown ? st_see(d, address, shown) : (const uint8_t *)"";
+    /* One more than is shown is looked at: without it the memory ends, and so would the call. */
+    const uint8_t *at = shown || length ? st_see(d, address, shown < length ? shown + 1 : shown) : (const uint8_t *)"";
     if (!address || !at) {
         st_address(d, address);
         return;

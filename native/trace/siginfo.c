@@ -43,7 +43,7 @@ static void sender(struct st_decoder *d, const uint8_t *at)
     st_puts(d->out, ", si_pid=");
     st_pid(d, (int32_t)st_load32(at + 16));
     st_puts(d->out, ", si_uid=");
-    st_put_unsigned(d->out, st_load32(at + 20));
+    st_id(d, st_load32(at + 20));
 }
 
 static void value_of(struct st_decoder *d, const uint8_t *at, unsigned offset)
@@ -143,7 +143,7 @@ void st_siginfo_at(struct st_decoder *d, const uint8_t *at)
         if (error > 0 && st_known_error(error))
             st_error_name(d->out, error);
         else
-            st_put_signed(d->out, error);
+            st_put_unsigned(d->out, (uint32_t)error);
     }
     if (code_value == 0 || code_value == -6) { /* SI_USER, SI_TKILL */
         if (code_value == 0 && signal == 17 && st_load32(at + 24)) {

@@ -78,7 +78,10 @@ void st_print_statx_flags(struct st_decoder *d, uint64_t value, const struct st_
         st_set(d, ST_SET_AT_STATX, flags);
         return;
     }
-    st_set(d, ST_SET_AT_STATX_SYNC, flags & 0x6000);
+    if ((flags & 0x6000) == 0x6000)
+        st_puts(d->out, "AT_STATX_FORCE_SYNC|AT_STATX_DONT_SYNC");
+    else
+        st_set(d, ST_SET_AT_STATX_SYNC, flags & 0x6000);
     if (!rest) return;
     st_putc(d->out, '|');
     if (st_bit_names(d->out, &st_sets[ST_SET_AT_STATX], &rest, "|") && rest) st_putc(d->out, '|');

@@ -89,9 +89,13 @@ struct st_row {
     const char *name;
     const struct st_type *types;
     st_call_printer custom;
-    uint8_t count, returns; /* enum st_returns */
+    uint8_t count, returns, restart; /* enum st_returns, enum st_restart */
 };
 enum st_returns { ST_RETURNS_SIGNED, ST_RETURNS_HEX, ST_RETURNS_FD, ST_RETURNS_OCTAL, ST_RETURNS_PID, ST_RETURNS_UNSIGNED };
+
+/* What the kernel answers a call that a signal interrupts, before it becomes EINTR or the call is made again: that is what an
+ * outside tracer sees, and what is shown for EINTR. */
+enum st_restart { ST_RESTART_NEVER, ST_RESTART_SYS, ST_RESTART_NOHAND, ST_RESTART_BLOCK };
 
 extern const struct st_row st_rows[ST_TRACE_CALLS]; /* name NULL: unknown */
 extern const struct st_set st_sets[];
@@ -167,6 +171,8 @@ enum st_quote { ST_QUOTE_BYTES, ST_QUOTE_TEXT, ST_QUOTE_WHOLE, ST_QUOTE_PLAIN };
 int st_quoted(struct st_decoder *d, const uint8_t *text, uint64_t size, unsigned how);
 void st_quote_bytes(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size, unsigned hex);
 void st_quote_name(const struct st_lines_options *o, struct st_buffer *b, const uint8_t *text, uint64_t size);
+/* What a structure has behind the `known` bytes: nothing is said of zeros. */
+void st_rest(struct st_decoder *d, uint64_t address, uint64_t known, uint64_t size);
 void st_structure(struct st_decoder *d, const struct st_struct *s, uint64_t address, const uint8_t *at);
 /* The fields alone, separated by commas; `first`: none was printed before. */
 void st_fields(struct st_decoder *d, const struct st_struct *s, const uint8_t *at);
@@ -215,6 +221,7 @@ void st_comma(struct st_decoder *d);
 void st_call_entry(struct st_decoder *d);
 void st_call_exit(struct st_decoder *d);
 void st_call_result(struct st_decoder *d, uint16_t flags);
+int64_t st_call_interrupted(const struct st_decoder *d); /* -ERESTART..., or -EINTR */
 
 /* Below a call's line: its data, under -e read= and -e write=. */
 void st_lines_dump(struct st_decoder *d, struct st_buffer *b);

@@ -166,6 +166,22 @@ void st_structure(struct st_decoder *d, const struct st_struct *s, uint64_t addr
     d->depth--;
 }
 
+void st_rest(struct st_decoder *d, uint64_t address, uint64_t known, uint64_t size)
+{
+    if (size <= known) return;
+    const uint8_t *at = size <= ST_CAPTURE_MOST ? st_see(d, address + known, size - known) : NULL;
+    if (!at) {
+        st_puts(d->out, ", ???");
+        return;
+    }
+    uint64_t i = 0;
+    while (i < size - known && !at[i]) i++;
+    if (i == size - known) return;
+    st_putf(d->out, ", /* bytes %llu..%llu */ \"", (unsigned long long)known, (unsigned long long)size - 1);
+    st_quote_bytes(d->options, d->out, at, size - known, ST_HEX_ALL);
+    st_putc(d->out, '"');
+}
+
 void st_point(struct st_decoder *d, unsigned structure, uint64_t address)
 {
     const struct st_struct *s = &st_structs[structure];

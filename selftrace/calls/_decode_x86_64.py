@@ -13,8 +13,8 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     6: ("path >@stat", ((2, 0, 0, 1, 0), (0, 1, 0, 2, 144)), ()),  # lstat
     7: ("p u d", ((5, 0, 1, 7, 8),), ((17, 0, 1, 3, 8),)),  # poll
     8: ("fd d8 whence", (), ((11, 0, 0, 1, 0),)),  # lseek
-    9: ("p u8 prot @map_flags fd x8", (), ((11, 4, 0, 1, 0),)),  # mmap
-    10: ("p u8 prot", (), ()),  # mprotect
+    9: ("p u8 prot:8 @map_flags fd x8", (), ((11, 4, 0, 1, 0),)),  # mmap
+    10: ("p u8 prot:8", (), ()),  # mprotect
     11: ("p u8", (), ()),  # munmap
     12: ("p", (), ()),  # brk
     13: ("signal <@sigaction >@sigaction u8", ((0, 1, 0, 1, 32), (0, 2, 0, 2, 32)), ()),  # rt_sigaction
@@ -44,7 +44,7 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     37: ("u", (), ()),  # alarm
     38: ("itimer_which <itimerval >itimerval", ((0, 1, 0, 1, 32), (0, 2, 0, 2, 32)), ()),  # setitimer
     39: ("", (), ()),  # getpid
-    40: ("fd fd @offset u8", ((0, 2, 0, 3, 8),), ((11, 0, 0, 1, 0), (11, 1, 0, 1, 0))),  # sendfile
+    40: ("fd fd >@moved_offset u8", ((0, 2, 0, 3, 8),), ((11, 0, 0, 1, 0), (11, 1, 0, 1, 0))),  # sendfile
     41: ("family d d", (), ((11, 255, 0, 2, 0),)),  # socket
     42: ("fd <@sockaddr=2 d", ((13, 1, 2, 1, 128),), ((11, 0, 0, 1, 0),)),  # connect
     43: ("fd p p", ((0, 2, 0, 1, 4), (6, 1, 2, 2, 128)), ((11, 0, 0, 1, 0), (11, 255, 0, 2, 0))),  # accept
@@ -145,9 +145,9 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     139: ("d x8 x8", ((1, 1, 0, 1, 0), (1, 2, 0, 2, 0)), ()),  # sysfs
     140: ("priority_which d", (), ()),  # getpriority
     141: ("priority_which d d", (), ()),  # setpriority
-    142: ("pid <@sched_priority", ((0, 1, 0, 1, 4),), ()),  # sched_setparam
-    143: ("pid >@sched_priority", ((0, 1, 0, 2, 4),), ()),  # sched_getparam
-    144: ("pid @sched_policy <@sched_priority", ((0, 2, 0, 1, 4),), ()),  # sched_setscheduler
+    142: ("pid <sched_param", ((0, 1, 0, 1, 4),), ()),  # sched_setparam
+    143: ("pid >sched_param", ((0, 1, 0, 2, 4),), ()),  # sched_getparam
+    144: ("pid @sched_policy <sched_param", ((0, 2, 0, 1, 4),), ()),  # sched_setscheduler
     145: ("pid", (), ()),  # sched_getscheduler
     146: ("sched_policy", (), ()),  # sched_get_priority_max
     147: ("sched_policy", (), ()),  # sched_get_priority_min
@@ -171,7 +171,7 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     166: ("path umount_flags", ((2, 0, 0, 1, 0),), ()),  # umount2
     167: ("path @swap_flags", ((2, 0, 0, 1, 0),), ()),  # swapon
     168: ("path", ((2, 0, 0, 1, 0),), ()),  # swapoff
-    169: ("reboot_magic reboot_magic reboot_cmd p", ((1, 3, 0, 1, 0),), ()),  # reboot
+    169: ("reboot_magic1 reboot_magic2 reboot_cmd p", ((1, 3, 0, 1, 0),), ()),  # reboot
     170: ("@hostname=1 d", ((3, 0, 1, 1, 1),), ()),  # sethostname
     171: ("@hostname=1 d", ((3, 0, 1, 1, 1),), ()),  # setdomainname
     172: ("d", (), ()),  # iopl
@@ -181,9 +181,9 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     179: ("u path u p", ((2, 1, 0, 1, 0), (0, 3, 0, 3, 128)), ()),  # quotactl
     186: ("", (), ()),  # gettid
     187: ("fd d8 u8", (), ((11, 0, 0, 1, 0),)),  # readahead
-    188: ("path str buf=3 u8 xattr_flags", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ()),  # setxattr
-    189: ("path str buf=3 u8 xattr_flags", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ()),  # lsetxattr
-    190: ("fd str buf=3 u8 xattr_flags", ((1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ((11, 0, 0, 1, 0),)),  # fsetxattr
+    188: ("path str @xattr_value=3 u8 xattr_flags", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ()),  # setxattr
+    189: ("path str @xattr_value=3 u8 xattr_flags", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ()),  # lsetxattr
+    190: ("fd str @xattr_value=3 u8 xattr_flags", ((1, 1, 0, 1, 0), (3, 2, 3, 1, 1)), ((11, 0, 0, 1, 0),)),  # fsetxattr
     191: ("path str >@xattr=3 u8", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (4, 2, 0, 2, 1)), ()),  # getxattr
     192: ("path str >@xattr=3 u8", ((2, 0, 0, 1, 0), (1, 1, 0, 1, 0), (4, 2, 0, 2, 1)), ()),  # lgetxattr
     193: ("fd str >@xattr=3 u8", ((1, 1, 0, 1, 0), (4, 2, 0, 2, 1)), ((11, 0, 0, 1, 0),)),  # fgetxattr
@@ -198,7 +198,7 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     202: ("p x u p p x", ((0, 3, 0, 1, 16),), ()),  # futex
     203: ("pid u <@cpuset=1", ((13, 2, 1, 1, 1024),), ()),  # sched_setaffinity
     204: ("pid u >@cpuset=1", ((14, 2, 0, 2, 1024),), ()),  # sched_getaffinity
-    205: (">@user_desc", ((0, 0, 0, 3, 16),), ()),  # set_thread_area
+    205: ("<@user_desc", ((0, 0, 0, 1, 16),), ()),  # set_thread_area
     206: ("u >[p]", ((0, 1, 0, 2, 8),), ()),  # io_setup
     207: ("x8", (), ()),  # io_destroy
     208: ("x8 d8 d8 >io_event*r <timespec", ((4, 3, 0, 2, 32), (0, 4, 0, 1, 16)), ()),  # io_getevents
@@ -291,9 +291,9 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     296: ("fd <@iovec=2 u8 d8", ((7, 1, 2, 1, 0),), ((11, 0, 0, 1, 0),)),  # pwritev
     297: ("pid pid signal <@siginfo", ((0, 3, 0, 1, 128),), ()),  # rt_tgsigqueueinfo
     298: ("<@perf_attr pid d fd perf_flags:8", ((0, 0, 0, 1, 136),), ((11, 3, 0, 1, 0), (11, 255, 0, 2, 0))),  # perf_event_open
-    299: ("fd p u msg_msg p", ((9, 1, 2, 2, 0), (0, 4, 0, 3, 16)), ((11, 0, 0, 1, 0),)),  # recvmmsg
+    299: ("fd p u msg_msg p", ((5, 1, 2, 1, 64), (9, 1, 2, 2, 0), (0, 4, 0, 3, 16)), ((11, 0, 0, 1, 0),)),  # recvmmsg
     300: ("@fanotify_init @open_flags", (), ((11, 255, 0, 2, 0),)),  # fanotify_init
-    301: ("fd @fanotify_mark fanotify_events:8 dirfd path", ((2, 4, 0, 1, 0),), ((11, 0, 0, 1, 0), (11, 3, 0, 1, 0))),  # fanotify_mark
+    301: ("fd @fanotify_mark fanotify_events:8 @mark_dirfd path", ((2, 4, 0, 1, 0),), ((11, 0, 0, 1, 0), (11, 3, 0, 1, 0))),  # fanotify_mark
     302: ("pid rlimit_resource <rlimit >rlimit", ((0, 2, 0, 1, 16), (0, 3, 0, 2, 16)), ()),  # prlimit64
     303: ("dirfd path p p handle_flags", ((0, 2, 0, 7, 136), (0, 3, 0, 2, 8), (2, 1, 0, 1, 0)), ((11, 0, 0, 1, 0),)),  # name_to_handle_at
     304: ("fd <@handle @open_flags", ((0, 1, 0, 1, 136),), ((11, 0, 0, 1, 0), (11, 255, 0, 2, 0))),  # open_by_handle_at
@@ -304,29 +304,29 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     309: (">[u] >[u] p", ((0, 0, 0, 2, 4), (0, 1, 0, 2, 4)), ()),  # getcpu
     310: ("pid >@iovec=2 u8 <@iovec_addresses=4 u8 u8", ((7, 1, 2, 6, 0), (5, 3, 4, 7, 16)), ()),  # process_vm_readv
     311: ("pid <@iovec=2 u8 <@iovec_addresses=4 u8 u8", ((7, 1, 2, 1, 0), (5, 3, 4, 1, 16)), ()),  # process_vm_writev
-    312: ("pid pid kcmp_type x8 x8", ((0, 4, 0, 1, 16),), ()),  # kcmp
+    312: ("pid pid kcmp_type x8 x8", ((0, 4, 0, 1, 16),), ((11, 3, 0, 1, 0), (11, 4, 0, 1, 0))),  # kcmp
     313: ("fd str module_flags", ((1, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # finit_module
     314: ("pid <@sched_attr u", ((0, 1, 0, 5, 56),), ()),  # sched_setattr
-    315: ("pid >@sched_attr u u", ((0, 1, 0, 2, 56),), ()),  # sched_getattr
+    315: ("pid >@sched_attr u sched_getattr_flags", ((0, 1, 0, 2, 56),), ()),  # sched_getattr
     316: ("dirfd path dirfd path rename_flags", ((2, 1, 0, 1, 0), (2, 3, 0, 1, 0)), ((11, 0, 0, 1, 0), (11, 2, 0, 1, 0))),  # renameat2
     317: ("seccomp_op x p", ((0, 2, 0, 3, 16), (12, 2, 8, 1, 4096)), ()),  # seccomp
     318: (">@hexadecimal u8 getrandom_flags", ((4, 0, 0, 2, 1),), ()),  # getrandom
-    319: ("str @memfd_flags", ((1, 0, 0, 1, 0),), ((11, 255, 0, 2, 0),)),  # memfd_create
-    320: ("fd fd buf=2 u8 kexec_file_flags:8", ((3, 2, 2, 1, 1),), ((11, 0, 0, 1, 0), (11, 1, 0, 1, 0))),  # kexec_file_load
+    319: ("@memfd_name @memfd_flags", ((2, 0, 0, 1, 0),), ((11, 255, 0, 2, 0),)),  # memfd_create
+    320: ("fd fd u8 str kexec_file_flags:8", ((1, 3, 0, 1, 0),), ((11, 0, 0, 1, 0), (11, 1, 0, 1, 0))),  # kexec_file_load
     321: ("bpf_cmd p u", ((13, 1, 2, 1, 256),), ((11, 255, 0, 2, 0),)),  # bpf
-    322: ("dirfd path @argv @envp at_flags", ((2, 1, 0, 1, 0), (10, 2, 0, 1, 33), (10, 3, 0, 1, 0)), ((11, 0, 0, 1, 0),)),  # execveat
+    322: ("dirfd path @argv @envp at_execveat", ((2, 1, 0, 1, 0), (10, 2, 0, 1, 33), (10, 3, 0, 1, 0)), ((11, 0, 0, 1, 0),)),  # execveat
     323: ("userfaultfd_flags", (), ((11, 255, 0, 2, 0),)),  # userfaultfd
     324: ("membarrier membarrier_flags d", (), ()),  # membarrier
     325: ("p u8 mlock2", (), ()),  # mlock2
     326: ("fd @offset fd @offset u8 x", ((0, 1, 0, 3, 8), (0, 3, 0, 3, 8)), ((11, 0, 0, 1, 0), (11, 2, 0, 1, 0))),  # copy_file_range
     327: ("fd >@iovec=2 u8 d8 _ rwf", ((7, 1, 2, 6, 0),), ((11, 0, 0, 1, 0),)),  # preadv2
     328: ("fd <@iovec=2 u8 d8 _ rwf", ((7, 1, 2, 1, 0),), ((11, 0, 0, 1, 0),)),  # pwritev2
-    329: ("p u8 prot d", (), ()),  # pkey_mprotect
+    329: ("p u8 prot:8 d", (), ()),  # pkey_mprotect
     330: ("x8 pkey_access:8", (), ()),  # pkey_alloc
     331: ("d", (), ()),  # pkey_free
     332: ("dirfd path @statx_flags statx_mask >@statx", ((2, 1, 0, 1, 0), (0, 4, 0, 2, 256)), ((11, 0, 0, 1, 0),)),  # statx
     333: ("x8 d8 d8 >io_event*r <timespec <@sigset_argument", ((4, 3, 0, 2, 32), (0, 4, 0, 1, 16), (0, 5, 0, 1, 16), (12, 5, 0, 1, 8)), ()),  # io_pgetevents
-    334: ("p x rseq_flags x", (), ()),  # rseq
+    334: ("p u rseq_flags x", (), ()),  # rseq
     335: ("", (), ()),  # uretprobe
     336: ("", (), ()),  # uprobe
     424: ("fd signal <@siginfo pidfd_signal", ((0, 2, 0, 1, 128),), ((11, 0, 0, 1, 0),)),  # pidfd_send_signal
@@ -349,18 +349,18 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     441: ("fd >@epoll_events d <timespec <@sigset=5 u8", ((0, 3, 0, 1, 16), (4, 1, 0, 2, 12), (13, 4, 5, 1, 128)), ((11, 0, 0, 1, 0),)),  # epoll_pwait2
     442: ("dirfd path mount_setattr_flags <@mount_attr=4 u8", ((2, 1, 0, 1, 0), (13, 3, 4, 1, 128)), ((11, 0, 0, 1, 0),)),  # mount_setattr
     443: ("fd u u p", ((0, 3, 0, 3, 128),), ((11, 0, 0, 1, 0),)),  # quotactl_fd
-    444: ("<@landlock_attr=1 u8 landlock_create", ((13, 0, 1, 1, 64),), ((11, 255, 0, 2, 0),)),  # landlock_create_ruleset
+    444: ("<@landlock_attr=1 u8 landlock_create", ((13, 0, 1, 1, 128),), ((11, 255, 0, 2, 0),)),  # landlock_create_ruleset
     445: ("fd landlock_rule p x", ((0, 2, 0, 1, 16),), ((11, 0, 0, 1, 0),)),  # landlock_add_rule
     446: ("fd x", (), ((11, 0, 0, 1, 0),)),  # landlock_restrict_self
-    447: ("@fd_cloexec", (), ((11, 0, 0, 1, 0), (11, 255, 0, 2, 0))),  # memfd_secret
+    447: ("cloexec", (), ((11, 255, 0, 2, 0),)),  # memfd_secret
     448: ("fd x", (), ((11, 0, 0, 1, 0),)),  # process_mrelease
-    449: ("<@futex_waitv=1 u x <timespec @clock", ((0, 3, 0, 1, 16), (5, 0, 1, 1, 24)), ()),  # futex_waitv
+    449: ("<@futex_waitv=1 u x <timespec clock", ((0, 3, 0, 1, 16), (5, 0, 1, 1, 24)), ()),  # futex_waitv
     450: ("p u8 u8 x8", (), ()),  # set_mempolicy_home_node
     451: ("fd <cachestat_range >cachestat x", ((0, 1, 0, 1, 16), (0, 2, 0, 2, 40)), ((11, 0, 0, 1, 0),)),  # cachestat
-    452: ("dirfd path mode at_flags", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # fchmodat2
+    452: ("dirfd path mode at_fchmodat2", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # fchmodat2
     453: ("p u8 x", (), ()),  # map_shadow_stack
-    454: ("p x8 d futex2_flags", (), ()),  # futex_wake
-    455: ("p x8 x8 futex2_flags <timespec @clock", ((0, 4, 0, 1, 16),), ()),  # futex_wait
+    454: ("p @futex_mask d @futex2", (), ()),  # futex_wake
+    455: ("p u8 @futex_mask @futex2 <timespec clock", ((0, 4, 0, 1, 16),), ()),  # futex_wait
     456: ("<@futex_waitv=4 x d d", ((0, 0, 0, 1, 48),), ()),  # futex_requeue
     457: ("p p u8 x", (), ()),  # statmount
     458: ("p p u8 x", (), ()),  # listmount
@@ -373,25 +373,28 @@ CALLS: dict[int, tuple[str, tuple[Capture, ...], tuple[Capture, ...]]] = {
     465: ("dirfd path at_flags >@xattr=4 u8", ((2, 1, 0, 1, 0), (4, 3, 0, 2, 1)), ((11, 0, 0, 1, 0),)),  # listxattrat
     466: ("dirfd path at_flags str", ((2, 1, 0, 1, 0), (1, 3, 0, 1, 0)), ((11, 0, 0, 1, 0),)),  # removexattrat
     467: ("dirfd path open_tree_flags p u8", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0), (11, 255, 0, 2, 0))),  # open_tree_attr
-    468: ("dirfd path p u8 at_flags", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # file_getattr
-    469: ("dirfd path p u8 at_flags", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # file_setattr
+    468: ("dirfd path p u8 at_fchmodat2", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # file_getattr
+    469: ("dirfd path p u8 at_fchmodat2", ((2, 1, 0, 1, 0),), ((11, 0, 0, 1, 0),)),  # file_setattr
     470: ("p p u8 x", (), ()),  # listns
     471: ("", (), ()),  # rseq_slice_yield
 }
 SETS: dict[str, tuple[bool, dict[str, int]]] = {
-    "open_flags": (True, {"O_CREAT": 0x40, "O_EXCL": 0x80, "O_NOCTTY": 0x100, "O_TRUNC": 0x200, "O_APPEND": 0x400, "O_NONBLOCK": 0x800, "O_SYNC": 0x101000, "O_DSYNC": 0x1000, "O_DIRECT": 0x4000, "O_LARGEFILE": 0x8000, "O_NOFOLLOW": 0x20000, "O_NOATIME": 0x40000, "O_CLOEXEC": 0x80000, "O_PATH": 0x200000, "O_TMPFILE": 0x410000, "O_DIRECTORY": 0x10000, "FASYNC": 0x2000}),
+    "open_flags": (True, {"O_CREAT": 0x40, "O_EXCL": 0x80, "O_NOCTTY": 0x100, "O_TRUNC": 0x200, "O_APPEND": 0x400, "O_NONBLOCK": 0x800, "O_SYNC": 0x101000, "__O_SYNC": 0x100000, "O_DSYNC": 0x1000, "O_DIRECT": 0x4000, "O_LARGEFILE": 0x8000, "O_NOFOLLOW": 0x20000, "O_NOATIME": 0x40000, "O_CLOEXEC": 0x80000, "O_PATH": 0x200000, "O_TMPFILE": 0x410000, "O_DIRECTORY": 0x10000, "__O_TMPFILE": 0x400000, "FASYNC": 0x2000, "O_EMPTYPATH": 0x4000000}),
     "open_access": (False, {"O_RDONLY": 0x0, "O_WRONLY": 0x1, "O_RDWR": 0x2, "O_ACCMODE": 0x3}),
     "access_mode": (True, {"F_OK": 0x0, "R_OK": 0x4, "W_OK": 0x2, "X_OK": 0x1}),
     "at_flags": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_REMOVEDIR": 0x200, "AT_SYMLINK_FOLLOW": 0x400, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
     "at_eaccess": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_EACCESS": 0x200, "AT_EMPTY_PATH": 0x1000}),
     "at_statx_sync": (False, {"AT_STATX_SYNC_AS_STAT": 0x0, "AT_STATX_FORCE_SYNC": 0x2000, "AT_STATX_DONT_SYNC": 0x4000}),
     "at_statx": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_REMOVEDIR": 0x200, "AT_SYMLINK_FOLLOW": 0x400, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
+    "at_execveat": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_EMPTY_PATH": 0x1000, "AT_EXECVE_CHECK": 0x10000}),
+    "at_fchmodat2": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_EMPTY_PATH": 0x1000}),
     "at_unlink": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_REMOVEDIR": 0x200, "AT_SYMLINK_FOLLOW": 0x400, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
     "whence": (False, {"SEEK_SET": 0x0, "SEEK_CUR": 0x1, "SEEK_END": 0x2, "SEEK_DATA": 0x3, "SEEK_HOLE": 0x4}),
     "rename_flags": (True, {"RENAME_NOREPLACE": 0x1, "RENAME_EXCHANGE": 0x2, "RENAME_WHITEOUT": 0x4}),
     "flock_op": (True, {"LOCK_MAND": 0x20, "LOCK_READ": 0x40, "LOCK_WRITE": 0x80, "LOCK_SH": 0x1, "LOCK_EX": 0x2, "LOCK_NB": 0x4, "LOCK_UN": 0x8}),
     "fallocate_mode": (True, {"FALLOC_FL_KEEP_SIZE": 0x1, "FALLOC_FL_PUNCH_HOLE": 0x2, "FALLOC_FL_NO_HIDE_STALE": 0x4, "FALLOC_FL_COLLAPSE_RANGE": 0x8, "FALLOC_FL_ZERO_RANGE": 0x10, "FALLOC_FL_INSERT_RANGE": 0x20, "FALLOC_FL_UNSHARE_RANGE": 0x40, "FALLOC_FL_WRITE_ZEROES": 0x80}),
     "fadvise": (False, {"POSIX_FADV_NORMAL": 0x0, "POSIX_FADV_RANDOM": 0x1, "POSIX_FADV_SEQUENTIAL": 0x2, "POSIX_FADV_WILLNEED": 0x3, "POSIX_FADV_DONTNEED": 0x4, "POSIX_FADV_NOREUSE": 0x5}),
+    "cloexec": (True, {"O_CLOEXEC": 0x80000}),
     "pipe_flags": (True, {"O_CREAT": 0x40, "O_EXCL": 0x80, "O_NOCTTY": 0x100, "O_TRUNC": 0x200, "O_APPEND": 0x400, "O_NONBLOCK": 0x800, "O_SYNC": 0x101000, "O_DSYNC": 0x1000, "O_DIRECT": 0x4000, "O_LARGEFILE": 0x8000, "O_NOFOLLOW": 0x20000, "O_NOATIME": 0x40000, "O_CLOEXEC": 0x80000, "O_PATH": 0x200000, "O_TMPFILE": 0x410000, "O_DIRECTORY": 0x10000, "FASYNC": 0x2000}),
     "splice_flags": (True, {"SPLICE_F_MOVE": 0x1, "SPLICE_F_NONBLOCK": 0x2, "SPLICE_F_MORE": 0x4, "SPLICE_F_GIFT": 0x8}),
     "sync_range": (True, {"SYNC_FILE_RANGE_WAIT_BEFORE": 0x1, "SYNC_FILE_RANGE_WRITE": 0x2, "SYNC_FILE_RANGE_WAIT_AFTER": 0x4}),
@@ -400,7 +403,7 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "mount_flags": (True, {"MS_RDONLY": 0x1, "MS_NOSUID": 0x2, "MS_NODEV": 0x4, "MS_NOEXEC": 0x8, "MS_SYNCHRONOUS": 0x10, "MS_REMOUNT": 0x20, "MS_MANDLOCK": 0x40, "MS_DIRSYNC": 0x80, "MS_NOSYMFOLLOW": 0x100, "MS_NOATIME": 0x400, "MS_NODIRATIME": 0x800, "MS_BIND": 0x1000, "MS_MOVE": 0x2000, "MS_REC": 0x4000, "MS_SILENT": 0x8000, "MS_POSIXACL": 0x10000, "MS_UNBINDABLE": 0x20000, "MS_PRIVATE": 0x40000, "MS_SLAVE": 0x80000, "MS_SHARED": 0x100000, "MS_RELATIME": 0x200000, "MS_KERNMOUNT": 0x400000, "MS_I_VERSION": 0x800000, "MS_STRICTATIME": 0x1000000, "MS_LAZYTIME": 0x2000000, "MS_SUBMOUNT": 0x4000000, "MS_NOREMOTELOCK": 0x8000000, "MS_NOSEC": 0x10000000, "MS_BORN": 0x20000000, "MS_ACTIVE": 0x40000000, "MS_NOUSER": 0x80000000}),
     "swap_flags": (True, {"SWAP_FLAG_PREFER": 0x8000, "SWAP_FLAG_DISCARD": 0x10000, "SWAP_FLAG_DISCARD_ONCE": 0x20000, "SWAP_FLAG_DISCARD_PAGES": 0x40000}),
     "statfs_flags": (True, {"ST_VALID": 0x20, "ST_RDONLY": 0x1, "ST_NOSUID": 0x2, "ST_NODEV": 0x4, "ST_NOEXEC": 0x8, "ST_SYNCHRONOUS": 0x10, "ST_MANDLOCK": 0x40, "ST_NOATIME": 0x400, "ST_NODIRATIME": 0x800, "ST_RELATIME": 0x1000, "ST_NOSYMFOLLOW": 0x2000}),
-    "fs_magic": (False, {"QNX4_SUPER_MAGIC": 0x2f, "AUTOFS_SUPER_MAGIC": 0x187, "MINIX_SUPER_MAGIC": 0x137f, "MINIX_SUPER_MAGIC2": 0x138f, "DEVPTS_SUPER_MAGIC": 0x1cd1, "MINIX2_SUPER_MAGIC": 0x2468, "MINIX2_SUPER_MAGIC2": 0x2478, "NILFS_SUPER_MAGIC": 0x3434, "MSDOS_SUPER_MAGIC": 0x4d44, "MINIX3_SUPER_MAGIC": 0x4d5a, "SMB_SUPER_MAGIC": 0x517b, "NCP_SUPER_MAGIC": 0x564c, "NFS_SUPER_MAGIC": 0x6969, "JFFS2_SUPER_MAGIC": 0x72b6, "ISOFS_SUPER_MAGIC": 0x9660, "PROC_SUPER_MAGIC": 0x9fa0, "OPENPROM_SUPER_MAGIC": 0x9fa1, "USBDEVICE_SUPER_MAGIC": 0x9fa2, "ADFS_SUPER_MAGIC": 0xadf5, "AFFS_SUPER_MAGIC": 0xadff, "EXT2_SUPER_MAGIC": 0xef53, "ECRYPTFS_SUPER_MAGIC": 0xf15f, "CGROUP_SUPER_MAGIC": 0x27e0eb, "EFS_SUPER_MAGIC": 0x414a53, "HOSTFS_SUPER_MAGIC": 0xc0ffee, "CEPH_SUPER_MAGIC": 0xc36400, "RDTGROUP_SUPER_MAGIC": 0x7655821, "UDF_SUPER_MAGIC": 0x15013346, "EXFAT_SUPER_MAGIC": 0x2011bab0, "REISERFS_SUPER_MAGIC": 0x52654973, "AFS_SUPER_MAGIC": 0x5346414f, "XFS_SUPER_MAGIC": 0x58465342, "CGROUP2_SUPER_MAGIC": 0x63677270, "FUSE_SUPER_MAGIC": 0x65735546, "QNX6_SUPER_MAGIC": 0x68191122, "BINDERFS_SUPER_MAGIC": 0x6c6f6f70, "CODA_SUPER_MAGIC": 0x73757245, "OCFS2_SUPER_MAGIC": 0x7461636f, "OVERLAYFS_SUPER_MAGIC": 0x794c7630, "BTRFS_SUPER_MAGIC": 0x9123683e, "XENFS_SUPER_MAGIC": 0xabba1974, "BCACHEFS_SUPER_MAGIC": 0xca451a4e, "EROFS_SUPER_MAGIC_V1": 0xe0f5e1e2, "F2FS_SUPER_MAGIC": 0xf2f52010, "HPFS_SUPER_MAGIC": 0xf995e849, "SMB2_SUPER_MAGIC": 0xfe534d42, "CIFS_SUPER_MAGIC": 0xff534d42, "REISER2FS_JR_SUPER_MAGIC_STRING": 0x56267b1fe5f4, "REISER2FS_SUPER_MAGIC_STRING": 0x56267b1fe626, "REISERFS_SUPER_MAGIC_STRING": 0x56267b1fe66e, "PROCFS_IOCTL_MAGIC": 0x66, "TMPFS_MAGIC": 0x1021994, "V9FS_MAGIC": 0x1021997, "ANON_INODE_FS_MAGIC": 0x9041934, "FUTEXFS_SUPER_MAGIC": 0xbad1dea, "MTD_INODE_FS_MAGIC": 0x11307854, "CRAMFS_MAGIC": 0x28cd3d45, "BINFMTFS_MAGIC": 0x42494e4d, "SMACK_MAGIC": 0x43415d53, "DMA_BUF_MAGIC": 0x444d4142, "DEVMEM_MAGIC": 0x454d444d, "GUEST_MEMFD_MAGIC": 0x474d454d, "NULL_FS_MAGIC": 0x4e554c4c, "PID_FS_MAGIC": 0x50494446, "PIPEFS_MAGIC": 0x50495045, "SECRETMEM_MAGIC": 0x5345434d, "SOCKFS_MAGIC": 0x534f434b, "AAFS_MAGIC": 0x5a3c69f0, "ZONEFS_MAGIC": 0x5a4f4653, "PSTOREFS_MAGIC": 0x6165676c, "BDEVFS_MAGIC": 0x62646576, "SYSFS_MAGIC": 0x62656572, "DEBUGFS_MAGIC": 0x64626720, "DAXFS_MAGIC": 0x64646178, "AFS_FS_MAGIC": 0x6b414653, "NSFS_MAGIC": 0x6e736673, "SECURITYFS_MAGIC": 0x73636673, "SQUASHFS_MAGIC": 0x73717368, "BTRFS_TEST_MAGIC": 0x73727279, "TRACEFS_MAGIC": 0x74726163, "RAMFS_MAGIC": 0x858458f6, "HUGETLBFS_MAGIC": 0x958458f6, "BPF_FS_MAGIC": 0xcafe4a11, "EFIVARFS_MAGIC": 0xde5e81e4, "SELINUX_MAGIC": 0xf97cff8c}),
+    "fs_magic": (False, {"QNX4_SUPER_MAGIC": 0x2f, "AUTOFS_SUPER_MAGIC": 0x187, "MINIX_SUPER_MAGIC": 0x137f, "MINIX_SUPER_MAGIC2": 0x138f, "DEVPTS_SUPER_MAGIC": 0x1cd1, "MINIX2_SUPER_MAGIC": 0x2468, "MINIX2_SUPER_MAGIC2": 0x2478, "NILFS_SUPER_MAGIC": 0x3434, "MSDOS_SUPER_MAGIC": 0x4d44, "MINIX3_SUPER_MAGIC": 0x4d5a, "SMB_SUPER_MAGIC": 0x517b, "NCP_SUPER_MAGIC": 0x564c, "NFS_SUPER_MAGIC": 0x6969, "JFFS2_SUPER_MAGIC": 0x72b6, "ISOFS_SUPER_MAGIC": 0x9660, "PROC_SUPER_MAGIC": 0x9fa0, "OPENPROM_SUPER_MAGIC": 0x9fa1, "USBDEVICE_SUPER_MAGIC": 0x9fa2, "ADFS_SUPER_MAGIC": 0xadf5, "AFFS_SUPER_MAGIC": 0xadff, "EXT2_SUPER_MAGIC": 0xef53, "ECRYPTFS_SUPER_MAGIC": 0xf15f, "CGROUP_SUPER_MAGIC": 0x27e0eb, "EFS_SUPER_MAGIC": 0x414a53, "HOSTFS_SUPER_MAGIC": 0xc0ffee, "CEPH_SUPER_MAGIC": 0xc36400, "RDTGROUP_SUPER_MAGIC": 0x7655821, "UDF_SUPER_MAGIC": 0x15013346, "EXFAT_SUPER_MAGIC": 0x2011bab0, "REISERFS_SUPER_MAGIC": 0x52654973, "AFS_SUPER_MAGIC": 0x5346414f, "XFS_SUPER_MAGIC": 0x58465342, "CGROUP2_SUPER_MAGIC": 0x63677270, "FUSE_SUPER_MAGIC": 0x65735546, "QNX6_SUPER_MAGIC": 0x68191122, "BINDERFS_SUPER_MAGIC": 0x6c6f6f70, "CODA_SUPER_MAGIC": 0x73757245, "OCFS2_SUPER_MAGIC": 0x7461636f, "OVERLAYFS_SUPER_MAGIC": 0x794c7630, "BTRFS_SUPER_MAGIC": 0x9123683e, "XENFS_SUPER_MAGIC": 0xabba1974, "BCACHEFS_SUPER_MAGIC": 0xca451a4e, "EROFS_SUPER_MAGIC_V1": 0xe0f5e1e2, "F2FS_SUPER_MAGIC": 0xf2f52010, "HPFS_SUPER_MAGIC": 0xf995e849, "SMB2_SUPER_MAGIC": 0xfe534d42, "CIFS_SUPER_MAGIC": 0xff534d42, "REISER2FS_JR_SUPER_MAGIC_STRING": 0x55edbb16a5f4, "REISER2FS_SUPER_MAGIC_STRING": 0x55edbb16a626, "REISERFS_SUPER_MAGIC_STRING": 0x55edbb16a66e, "PROCFS_IOCTL_MAGIC": 0x66, "TMPFS_MAGIC": 0x1021994, "V9FS_MAGIC": 0x1021997, "ANON_INODE_FS_MAGIC": 0x9041934, "FUTEXFS_SUPER_MAGIC": 0xbad1dea, "MTD_INODE_FS_MAGIC": 0x11307854, "CRAMFS_MAGIC": 0x28cd3d45, "BINFMTFS_MAGIC": 0x42494e4d, "SMACK_MAGIC": 0x43415d53, "DMA_BUF_MAGIC": 0x444d4142, "DEVMEM_MAGIC": 0x454d444d, "GUEST_MEMFD_MAGIC": 0x474d454d, "NULL_FS_MAGIC": 0x4e554c4c, "PID_FS_MAGIC": 0x50494446, "PIPEFS_MAGIC": 0x50495045, "SECRETMEM_MAGIC": 0x5345434d, "SOCKFS_MAGIC": 0x534f434b, "AAFS_MAGIC": 0x5a3c69f0, "ZONEFS_MAGIC": 0x5a4f4653, "PSTOREFS_MAGIC": 0x6165676c, "BDEVFS_MAGIC": 0x62646576, "SYSFS_MAGIC": 0x62656572, "DEBUGFS_MAGIC": 0x64626720, "DAXFS_MAGIC": 0x64646178, "AFS_FS_MAGIC": 0x6b414653, "NSFS_MAGIC": 0x6e736673, "SECURITYFS_MAGIC": 0x73636673, "SQUASHFS_MAGIC": 0x73717368, "BTRFS_TEST_MAGIC": 0x73727279, "TRACEFS_MAGIC": 0x74726163, "RAMFS_MAGIC": 0x858458f6, "HUGETLBFS_MAGIC": 0x958458f6, "BPF_FS_MAGIC": 0xcafe4a11, "EFIVARFS_MAGIC": 0xde5e81e4, "SELINUX_MAGIC": 0xf97cff8c}),
     "statx_mask": (True, {"STATX_ALL": 0xfff, "STATX_BASIC_STATS": 0x7ff, "STATX_TYPE": 0x1, "STATX_MODE": 0x2, "STATX_NLINK": 0x4, "STATX_UID": 0x8, "STATX_GID": 0x10, "STATX_ATIME": 0x20, "STATX_MTIME": 0x40, "STATX_CTIME": 0x80, "STATX_INO": 0x100, "STATX_SIZE": 0x200, "STATX_BLOCKS": 0x400, "STATX_BTIME": 0x800, "STATX_MNT_ID": 0x1000, "STATX_DIOALIGN": 0x2000, "STATX_MNT_ID_UNIQUE": 0x4000, "STATX_SUBVOL": 0x8000, "STATX_WRITE_ATOMIC": 0x10000, "STATX_DIO_READ_ALIGN": 0x20000}),
     "statx_attrs": (True, {"STATX_ATTR_COMPRESSED": 0x4, "STATX_ATTR_IMMUTABLE": 0x10, "STATX_ATTR_APPEND": 0x20, "STATX_ATTR_NODUMP": 0x40, "STATX_ATTR_ENCRYPTED": 0x800, "STATX_ATTR_AUTOMOUNT": 0x1000, "STATX_ATTR_MOUNT_ROOT": 0x2000, "STATX_ATTR_VERITY": 0x100000, "STATX_ATTR_DAX": 0x200000, "STATX_ATTR_WRITE_ATOMIC": 0x400000}),
     "xattr_flags": (True, {"XATTR_CREATE": 0x1, "XATTR_REPLACE": 0x2}),
@@ -415,20 +418,20 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "notify_flags": (True, {"DN_ACCESS": 0x1, "DN_MODIFY": 0x2, "DN_CREATE": 0x4, "DN_DELETE": 0x8, "DN_RENAME": 0x10, "DN_ATTRIB": 0x20, "DN_MULTISHOT": 0x80000000}),
     "lease": (False, {"F_RDLCK": 0x0, "F_WRLCK": 0x1, "F_UNLCK": 0x2}),
     "seals": (True, {"F_SEAL_SEAL": 0x1, "F_SEAL_SHRINK": 0x2, "F_SEAL_GROW": 0x4, "F_SEAL_WRITE": 0x8, "F_SEAL_FUTURE_WRITE": 0x10, "F_SEAL_EXEC": 0x20}),
-    "rw_hints": (False, {"RWH_WRITE_LIFE_NONE": 0x1, "RWH_WRITE_LIFE_SHORT": 0x2, "RWH_WRITE_LIFE_MEDIUM": 0x3, "RWH_WRITE_LIFE_LONG": 0x4, "RWH_WRITE_LIFE_EXTREME": 0x5, "RWF_WRITE_LIFE_NOT_SET": 0x0}),
+    "rw_hints": (False, {"RWH_WRITE_LIFE_NOT_SET": 0x0, "RWH_WRITE_LIFE_NONE": 0x1, "RWH_WRITE_LIFE_SHORT": 0x2, "RWH_WRITE_LIFE_MEDIUM": 0x3, "RWH_WRITE_LIFE_LONG": 0x4, "RWH_WRITE_LIFE_EXTREME": 0x5}),
     "owner_type": (False, {"F_OWNER_TID": 0x0, "F_OWNER_PID": 0x1, "F_OWNER_PGRP": 0x2}),
     "d_type": (False, {"DT_UNKNOWN": 0x0, "DT_FIFO": 0x1, "DT_CHR": 0x2, "DT_DIR": 0x4, "DT_BLK": 0x6, "DT_REG": 0x8, "DT_LNK": 0xa, "DT_SOCK": 0xc, "DT_WHT": 0xe}),
     "handle_flags": (True, {"AT_SYMLINK_FOLLOW": 0x400, "AT_EMPTY_PATH": 0x1000, "AT_HANDLE_FID": 0x200, "AT_HANDLE_MNT_ID_UNIQUE": 0x1, "AT_HANDLE_CONNECTABLE": 0x2}),
     "fanotify_class": (True, {"FAN_CLASS_NOTIF": 0x0, "FAN_CLASS_CONTENT": 0x4, "FAN_CLASS_PRE_CONTENT": 0x8}),
     "fanotify_init": (True, {"FAN_CLOEXEC": 0x1, "FAN_NONBLOCK": 0x2, "FAN_UNLIMITED_QUEUE": 0x10, "FAN_UNLIMITED_MARKS": 0x20, "FAN_ENABLE_AUDIT": 0x40, "FAN_REPORT_PIDFD": 0x80, "FAN_REPORT_TID": 0x100, "FAN_REPORT_FID": 0x200, "FAN_REPORT_DIR_FID": 0x400, "FAN_REPORT_NAME": 0x800, "FAN_REPORT_DFID_NAME": 0xc00, "FAN_REPORT_TARGET_FID": 0x1000, "FAN_REPORT_DFID_NAME_TARGET": 0x1e00, "FAN_REPORT_FD_ERROR": 0x2000, "FAN_REPORT_MNT": 0x4000}),
     "fanotify_mark": (True, {"FAN_MARK_ADD": 0x1, "FAN_MARK_REMOVE": 0x2, "FAN_MARK_DONT_FOLLOW": 0x4, "FAN_MARK_ONLYDIR": 0x8, "FAN_MARK_MOUNT": 0x10, "FAN_MARK_FILESYSTEM": 0x100, "FAN_MARK_IGNORED_MASK": 0x20, "FAN_MARK_IGNORED_SURV_MODIFY": 0x40, "FAN_MARK_FLUSH": 0x80, "FAN_MARK_EVICTABLE": 0x200, "FAN_MARK_IGNORE": 0x400}),
-    "fanotify_events": (True, {"FAN_ACCESS": 0x1, "FAN_MODIFY": 0x2, "FAN_ATTRIB": 0x4, "FAN_CLOSE": 0x18, "FAN_CLOSE_WRITE": 0x8, "FAN_CLOSE_NOWRITE": 0x10, "FAN_OPEN": 0x20, "FAN_MOVE": 0xc0, "FAN_MOVED_FROM": 0x40, "FAN_MOVED_TO": 0x80, "FAN_CREATE": 0x100, "FAN_DELETE": 0x200, "FAN_DELETE_SELF": 0x400, "FAN_MOVE_SELF": 0x800, "FAN_OPEN_EXEC": 0x1000, "FAN_Q_OVERFLOW": 0x4000, "FAN_FS_ERROR": 0x8000, "FAN_OPEN_PERM": 0x10000, "FAN_ACCESS_PERM": 0x20000, "FAN_OPEN_EXEC_PERM": 0x40000, "FAN_RENAME": 0x10000000, "FAN_ONDIR": 0x40000000, "FAN_EVENT_ON_CHILD": 0x8000000}),
-    "open_tree_flags": (True, {"OPEN_TREE_CLONE": 0x1, "OPEN_TREE_CLOEXEC": 0x80000, "AT_SYMLINK_NOFOLLOW": 0x100, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
+    "fanotify_events": (True, {"FAN_ACCESS": 0x1, "FAN_MODIFY": 0x2, "FAN_ATTRIB": 0x4, "FAN_CLOSE_WRITE": 0x8, "FAN_CLOSE_NOWRITE": 0x10, "FAN_OPEN": 0x20, "FAN_MOVED_FROM": 0x40, "FAN_MOVED_TO": 0x80, "FAN_CREATE": 0x100, "FAN_DELETE": 0x200, "FAN_DELETE_SELF": 0x400, "FAN_MOVE_SELF": 0x800, "FAN_OPEN_EXEC": 0x1000, "FAN_Q_OVERFLOW": 0x4000, "FAN_FS_ERROR": 0x8000, "FAN_OPEN_PERM": 0x10000, "FAN_ACCESS_PERM": 0x20000, "FAN_OPEN_EXEC_PERM": 0x40000, "FAN_RENAME": 0x10000000, "FAN_ONDIR": 0x40000000, "FAN_EVENT_ON_CHILD": 0x8000000}),
+    "open_tree_flags": (True, {"OPEN_TREE_CLONE": 0x1, "OPEN_TREE_NAMESPACE": 0x2, "OPEN_TREE_CLOEXEC": 0x80000, "AT_SYMLINK_NOFOLLOW": 0x100, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
     "move_mount_flags": (True, {"MOVE_MOUNT_F_SYMLINKS": 0x1, "MOVE_MOUNT_F_AUTOMOUNTS": 0x2, "MOVE_MOUNT_F_EMPTY_PATH": 0x4, "MOVE_MOUNT_T_SYMLINKS": 0x10, "MOVE_MOUNT_T_AUTOMOUNTS": 0x20, "MOVE_MOUNT_T_EMPTY_PATH": 0x40, "MOVE_MOUNT_SET_GROUP": 0x100, "MOVE_MOUNT_BENEATH": 0x200}),
     "fsopen_flags": (True, {"FSOPEN_CLOEXEC": 0x1}),
     "fsconfig_cmd": (False, {"FSCONFIG_SET_FLAG": 0x0, "FSCONFIG_SET_STRING": 0x1, "FSCONFIG_SET_BINARY": 0x2, "FSCONFIG_SET_PATH": 0x3, "FSCONFIG_SET_PATH_EMPTY": 0x4, "FSCONFIG_SET_FD": 0x5, "FSCONFIG_CMD_CREATE": 0x6, "FSCONFIG_CMD_RECONFIGURE": 0x7, "FSCONFIG_CMD_CREATE_EXCL": 0x8}),
     "fsmount_flags": (True, {"FSMOUNT_CLOEXEC": 0x1, "FSMOUNT_NAMESPACE": 0x2}),
-    "mount_attr": (True, {"MOUNT_ATTR_RDONLY": 0x1, "MOUNT_ATTR_NOSUID": 0x2, "MOUNT_ATTR_NODEV": 0x4, "MOUNT_ATTR_NOEXEC": 0x8, "MOUNT_ATTR_NOATIME": 0x10, "MOUNT_ATTR_STRICTATIME": 0x20, "MOUNT_ATTR_NODIRATIME": 0x80, "MOUNT_ATTR_IDMAP": 0x100000, "MOUNT_ATTR_NOSYMFOLLOW": 0x200000, "MOUNT_ATTR_RELATIME": 0x0}),
+    "mount_attr": (True, {"MOUNT_ATTR_RDONLY": 0x1, "MOUNT_ATTR_NOSUID": 0x2, "MOUNT_ATTR_NODEV": 0x4, "MOUNT_ATTR_NOEXEC": 0x8, "MOUNT_ATTR_NOATIME": 0x10, "MOUNT_ATTR_STRICTATIME": 0x20, "MOUNT_ATTR_NODIRATIME": 0x80, "MOUNT_ATTR_IDMAP": 0x100000, "MOUNT_ATTR_NOSYMFOLLOW": 0x200000}),
     "fspick_flags": (True, {"FSPICK_CLOEXEC": 0x1, "FSPICK_SYMLINK_NOFOLLOW": 0x2, "FSPICK_NO_AUTOMOUNT": 0x4, "FSPICK_EMPTY_PATH": 0x8}),
     "mount_setattr_flags": (True, {"AT_SYMLINK_NOFOLLOW": 0x100, "AT_REMOVEDIR": 0x200, "AT_SYMLINK_FOLLOW": 0x400, "AT_NO_AUTOMOUNT": 0x800, "AT_EMPTY_PATH": 0x1000, "AT_RECURSIVE": 0x8000}),
     "propagation": (True, {"MS_UNBINDABLE": 0x20000, "MS_PRIVATE": 0x40000, "MS_SLAVE": 0x80000, "MS_SHARED": 0x100000}),
@@ -453,7 +456,7 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "mpol_mode": (True, {"MPOL_F_STATIC_NODES": 0x8000, "MPOL_F_RELATIVE_NODES": 0x4000, "MPOL_F_NUMA_BALANCING": 0x2000}),
     "mpol_get": (True, {"MPOL_F_NODE": 0x1, "MPOL_F_ADDR": 0x2, "MPOL_F_MEMS_ALLOWED": 0x4}),
     "mbind_flags": (True, {"MPOL_MF_STRICT": 0x1, "MPOL_MF_MOVE": 0x2, "MPOL_MF_MOVE_ALL": 0x4}),
-    "pkey_access": (True, {"PKEY_DISABLE_ACCESS": 0x1, "PKEY_DISABLE_WRITE": 0x2}),
+    "pkey_access": (True, {"PKEY_DISABLE_ACCESS": 0x1, "PKEY_DISABLE_WRITE": 0x2, "PKEY_DISABLE_EXECUTE": 0x4}),
     "userfaultfd_flags": (True, {"UFFD_USER_MODE_ONLY": 0x1, "O_NONBLOCK": 0x800, "O_CLOEXEC": 0x80000}),
     "shm_flags": (True, {"SHM_RDONLY": 0x1000, "SHM_RND": 0x2000, "SHM_REMAP": 0x4000, "SHM_EXEC": 0x8000}),
     "shmget_flags": (True, {"IPC_CREAT": 0x200, "IPC_EXCL": 0x400, "SHM_HUGETLB": 0x800, "SHM_NORESERVE": 0x1000}),
@@ -476,9 +479,13 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "rlimit_resource": (False, {"RLIMIT_CPU": 0x0, "RLIMIT_FSIZE": 0x1, "RLIMIT_DATA": 0x2, "RLIMIT_STACK": 0x3, "RLIMIT_CORE": 0x4, "RLIMIT_RSS": 0x5, "RLIMIT_NPROC": 0x6, "RLIMIT_NOFILE": 0x7, "RLIMIT_MEMLOCK": 0x8, "RLIMIT_AS": 0x9, "RLIMIT_LOCKS": 0xa, "RLIMIT_SIGPENDING": 0xb, "RLIMIT_MSGQUEUE": 0xc, "RLIMIT_NICE": 0xd, "RLIMIT_RTPRIO": 0xe, "RLIMIT_RTTIME": 0xf}),
     "rusage_who": (False, {"RUSAGE_SELF": 0x0, "RUSAGE_CHILDREN": 0xffffffff, "RUSAGE_BOTH": 0xfffffffe, "RUSAGE_THREAD": 0x1}),
     "priority_which": (False, {"PRIO_PROCESS": 0x0, "PRIO_PGRP": 0x1, "PRIO_USER": 0x2}),
-    "sched_policy": (False, {"SCHED_NORMAL": 0x0, "SCHED_FIFO": 0x1, "SCHED_RR": 0x2, "SCHED_BATCH": 0x3, "SCHED_ISO": 0x4, "SCHED_IDLE": 0x5, "SCHED_DEADLINE": 0x6, "SCHED_EXT": 0x7}),
+    "sched_policy": (False, {"SCHED_OTHER": 0x0, "SCHED_FIFO": 0x1, "SCHED_RR": 0x2, "SCHED_BATCH": 0x3, "SCHED_ISO": 0x4, "SCHED_IDLE": 0x5, "SCHED_DEADLINE": 0x6, "SCHED_EXT": 0x7}),
     "sched_flags": (True, {"SCHED_FLAG_RESET_ON_FORK": 0x1, "SCHED_FLAG_RECLAIM": 0x2, "SCHED_FLAG_DL_OVERRUN": 0x4, "SCHED_FLAG_KEEP_POLICY": 0x8, "SCHED_FLAG_KEEP_PARAMS": 0x10, "SCHED_FLAG_UTIL_CLAMP_MIN": 0x20, "SCHED_FLAG_UTIL_CLAMP_MAX": 0x40}),
     "sched_reset": (True, {"SCHED_RESET_ON_FORK": 0x40000000}),
+    "sched_getattr_flags": (True, {"SCHED_GETATTR_FLAG_DL_DYNAMIC": 0x1}),
+    "landlock_add_rule": (True, {"LANDLOCK_ADD_RULE_QUIET": 0x1}),
+    "cap_ambient": (False, {"PR_CAP_AMBIENT_IS_SET": 0x1, "PR_CAP_AMBIENT_RAISE": 0x2, "PR_CAP_AMBIENT_LOWER": 0x3, "PR_CAP_AMBIENT_CLEAR_ALL": 0x4}),
+    "set_vma": (False, {"PR_SET_VMA_ANON_NAME": 0x0}),
     "kcmp_type": (False, {"KCMP_FILE": 0x0, "KCMP_VM": 0x1, "KCMP_FILES": 0x2, "KCMP_FS": 0x3, "KCMP_SIGHAND": 0x4, "KCMP_IO": 0x5, "KCMP_SYSVSEM": 0x6, "KCMP_EPOLL_TFD": 0x7}),
     "prctl_option": (False, {"PR_SET_VMA_ANON_NAME": 0x0, "PR_SET_PDEATHSIG": 0x1, "PR_GET_PDEATHSIG": 0x2, "PR_GET_DUMPABLE": 0x3, "PR_SET_DUMPABLE": 0x4, "PR_GET_UNALIGN": 0x5, "PR_SET_UNALIGN": 0x6, "PR_GET_KEEPCAPS": 0x7, "PR_SET_KEEPCAPS": 0x8, "PR_GET_FPEMU": 0x9, "PR_SET_FPEMU": 0xa, "PR_GET_FPEXC": 0xb, "PR_SET_FPEXC": 0xc, "PR_GET_TIMING": 0xd, "PR_SET_TIMING": 0xe, "PR_SET_NAME": 0xf, "PR_GET_NAME": 0x10, "PR_GET_ENDIAN": 0x13, "PR_SET_ENDIAN": 0x14, "PR_GET_SECCOMP": 0x15, "PR_SET_SECCOMP": 0x16, "PR_CAPBSET_READ": 0x17, "PR_CAPBSET_DROP": 0x18, "PR_GET_TSC": 0x19, "PR_SET_TSC": 0x1a, "PR_GET_SECUREBITS": 0x1b, "PR_SET_SECUREBITS": 0x1c, "PR_SET_TIMERSLACK": 0x1d, "PR_GET_TIMERSLACK": 0x1e, "PR_TASK_PERF_EVENTS_DISABLE": 0x1f, "PR_TASK_PERF_EVENTS_ENABLE": 0x20, "PR_MCE_KILL": 0x21, "PR_MCE_KILL_GET": 0x22, "PR_SET_MM": 0x23, "PR_SET_CHILD_SUBREAPER": 0x24, "PR_GET_CHILD_SUBREAPER": 0x25, "PR_SET_NO_NEW_PRIVS": 0x26, "PR_GET_NO_NEW_PRIVS": 0x27, "PR_GET_TID_ADDRESS": 0x28, "PR_SET_THP_DISABLE": 0x29, "PR_GET_THP_DISABLE": 0x2a, "PR_MPX_ENABLE_MANAGEMENT": 0x2b, "PR_MPX_DISABLE_MANAGEMENT": 0x2c, "PR_SET_FP_MODE": 0x2d, "PR_GET_FP_MODE": 0x2e, "PR_CAP_AMBIENT": 0x2f, "PR_GET_SPECULATION_CTRL": 0x34, "PR_SET_SPECULATION_CTRL": 0x35, "PR_PAC_RESET_KEYS": 0x36, "PR_SET_TAGGED_ADDR_CTRL": 0x37, "PR_GET_TAGGED_ADDR_CTRL": 0x38, "PR_SET_IO_FLUSHER": 0x39, "PR_GET_IO_FLUSHER": 0x3a, "PR_SET_SYSCALL_USER_DISPATCH": 0x3b, "PR_PAC_SET_ENABLED_KEYS": 0x3c, "PR_PAC_GET_ENABLED_KEYS": 0x3d, "PR_SCHED_CORE": 0x3e, "PR_SET_MDWE": 0x41, "PR_GET_MDWE": 0x42, "PR_SET_MEMORY_MERGE": 0x43, "PR_GET_MEMORY_MERGE": 0x44, "PR_PPC_GET_DEXCR": 0x48, "PR_PPC_SET_DEXCR": 0x49, "PR_GET_SHADOW_STACK_STATUS": 0x4a, "PR_SET_SHADOW_STACK_STATUS": 0x4b, "PR_LOCK_SHADOW_STACK_STATUS": 0x4c, "PR_FUTEX_HASH": 0x4e, "PR_GET_CFI": 0x50, "PR_SET_CFI": 0x51, "PR_GET_AUXV": 0x41555856, "PR_SET_VMA": 0x53564d41, "PR_SET_PTRACER": 0x59616d61, "PR_RISCV_V_SET_CONTROL": 0x45, "PR_RISCV_V_GET_CONTROL": 0x46, "PR_RISCV_SET_ICACHE_FLUSH_CTX": 0x47, "PR_TIMER_CREATE_RESTORE_IDS": 0x4d, "PR_RSEQ_SLICE_EXTENSION": 0x4f}),
     "arch_prctl": (False, {"ARCH_SET_GS": 0x1001, "ARCH_SET_FS": 0x1002, "ARCH_GET_FS": 0x1003, "ARCH_GET_GS": 0x1004, "ARCH_GET_CPUID": 0x1011, "ARCH_SET_CPUID": 0x1012, "ARCH_GET_XCOMP_SUPP": 0x1021, "ARCH_GET_XCOMP_PERM": 0x1022, "ARCH_REQ_XCOMP_PERM": 0x1023, "ARCH_GET_XCOMP_GUEST_PERM": 0x1024, "ARCH_REQ_XCOMP_GUEST_PERM": 0x1025, "ARCH_MAP_VDSO_X32": 0x2001, "ARCH_MAP_VDSO_32": 0x2002, "ARCH_MAP_VDSO_64": 0x2003, "ARCH_GET_UNTAG_MASK": 0x4001, "ARCH_ENABLE_TAGGED_ADDR": 0x4002, "ARCH_GET_MAX_TAG_BITS": 0x4003, "ARCH_FORCE_TAGGED_SVA": 0x4004, "ARCH_SHSTK_ENABLE": 0x5001, "ARCH_SHSTK_DISABLE": 0x5002, "ARCH_SHSTK_LOCK": 0x5003, "ARCH_SHSTK_UNLOCK": 0x5004, "ARCH_SHSTK_STATUS": 0x5005}),
@@ -497,9 +504,10 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "seccomp_action": (False, {"SECCOMP_RET_KILL_PROCESS": 0x80000000, "SECCOMP_RET_KILL_THREAD": 0x0, "SECCOMP_RET_TRAP": 0x30000, "SECCOMP_RET_ERRNO": 0x50000, "SECCOMP_RET_USER_NOTIF": 0x7fc00000, "SECCOMP_RET_TRACE": 0x7ff00000, "SECCOMP_RET_LOG": 0x7ffc0000, "SECCOMP_RET_ALLOW": 0x7fff0000}),
     "cap": (False, {"CAP_CHOWN": 0x0, "CAP_DAC_OVERRIDE": 0x1, "CAP_DAC_READ_SEARCH": 0x2, "CAP_FOWNER": 0x3, "CAP_FSETID": 0x4, "CAP_KILL": 0x5, "CAP_SETGID": 0x6, "CAP_SETUID": 0x7, "CAP_SETPCAP": 0x8, "CAP_LINUX_IMMUTABLE": 0x9, "CAP_NET_BIND_SERVICE": 0xa, "CAP_NET_BROADCAST": 0xb, "CAP_NET_ADMIN": 0xc, "CAP_NET_RAW": 0xd, "CAP_IPC_LOCK": 0xe, "CAP_IPC_OWNER": 0xf, "CAP_SYS_MODULE": 0x10, "CAP_SYS_RAWIO": 0x11, "CAP_SYS_CHROOT": 0x12, "CAP_SYS_PTRACE": 0x13, "CAP_SYS_PACCT": 0x14, "CAP_SYS_ADMIN": 0x15, "CAP_SYS_BOOT": 0x16, "CAP_SYS_NICE": 0x17, "CAP_SYS_RESOURCE": 0x18, "CAP_SYS_TIME": 0x19, "CAP_SYS_TTY_CONFIG": 0x1a, "CAP_MKNOD": 0x1b, "CAP_LEASE": 0x1c, "CAP_AUDIT_WRITE": 0x1d, "CAP_AUDIT_CONTROL": 0x1e, "CAP_SETFCAP": 0x1f, "CAP_MAC_OVERRIDE": 0x20, "CAP_MAC_ADMIN": 0x21, "CAP_SYSLOG": 0x22, "CAP_WAKE_ALARM": 0x23, "CAP_BLOCK_SUSPEND": 0x24, "CAP_AUDIT_READ": 0x25, "CAP_PERFMON": 0x26, "CAP_BPF": 0x27, "CAP_CHECKPOINT_RESTORE": 0x28}),
     "cap_version": (False, {"_LINUX_CAPABILITY_VERSION_1": 0x19980330, "_LINUX_CAPABILITY_VERSION_2": 0x20071026, "_LINUX_CAPABILITY_VERSION_3": 0x20080522}),
-    "pidfd_flags": (True, {"PIDFD_NONBLOCK": 0x800, "PIDFD_THREAD": 0x80}),
+    "pidfd_flags": (True, {"PIDFD_NONBLOCK": 0x800, "PIDFD_THREAD": 0x80, "PIDFD_AUTOKILL": 0x200}),
     "pidfd_signal": (True, {"PIDFD_SIGNAL_THREAD": 0x1, "PIDFD_SIGNAL_THREAD_GROUP": 0x2, "PIDFD_SIGNAL_PROCESS_GROUP": 0x4}),
-    "reboot_magic": (False, {"LINUX_REBOOT_MAGIC2A": 0x5121996, "LINUX_REBOOT_MAGIC2B": 0x16041998, "LINUX_REBOOT_MAGIC2C": 0x20112000, "LINUX_REBOOT_MAGIC2": 0x28121969, "LINUX_REBOOT_MAGIC1": 0xfee1dead}),
+    "reboot_magic1": (False, {"LINUX_REBOOT_MAGIC1": 0xfee1dead}),
+    "reboot_magic2": (False, {"LINUX_REBOOT_MAGIC2A": 0x5121996, "LINUX_REBOOT_MAGIC2B": 0x16041998, "LINUX_REBOOT_MAGIC2C": 0x20112000, "LINUX_REBOOT_MAGIC2": 0x28121969}),
     "reboot_cmd": (False, {"LINUX_REBOOT_CMD_CAD_OFF": 0x0, "LINUX_REBOOT_CMD_RESTART": 0x1234567, "LINUX_REBOOT_CMD_POWER_OFF": 0x4321fedc, "LINUX_REBOOT_CMD_KEXEC": 0x45584543, "LINUX_REBOOT_CMD_CAD_ON": 0x89abcdef, "LINUX_REBOOT_CMD_RESTART2": 0xa1b2c3d4, "LINUX_REBOOT_CMD_HALT": 0xcdef0123, "LINUX_REBOOT_CMD_SW_SUSPEND": 0xd000fce2}),
     "ioprio_who": (False, {"IOPRIO_WHO_PROCESS": 0x1, "IOPRIO_WHO_PGRP": 0x2, "IOPRIO_WHO_USER": 0x3}),
     "ioprio_class": (False, {"IOPRIO_CLASS_NONE": 0x0, "IOPRIO_CLASS_RT": 0x1, "IOPRIO_CLASS_BE": 0x2, "IOPRIO_CLASS_IDLE": 0x3}),
@@ -540,7 +548,7 @@ SETS: dict[str, tuple[bool, dict[str, int]]] = {
     "futex_op": (False, {"FUTEX_WAIT": 0x0, "FUTEX_WAKE": 0x1, "FUTEX_FD": 0x2, "FUTEX_REQUEUE": 0x3, "FUTEX_CMP_REQUEUE": 0x4, "FUTEX_WAKE_OP": 0x5, "FUTEX_LOCK_PI": 0x6, "FUTEX_UNLOCK_PI": 0x7, "FUTEX_TRYLOCK_PI": 0x8, "FUTEX_WAIT_BITSET": 0x9, "FUTEX_WAKE_BITSET": 0xa, "FUTEX_WAIT_REQUEUE_PI": 0xb, "FUTEX_CMP_REQUEUE_PI": 0xc, "FUTEX_LOCK_PI2": 0xd}),
     "futex_wake_op": (False, {"FUTEX_OP_SET": 0x0, "FUTEX_OP_ADD": 0x1, "FUTEX_OP_OR": 0x2, "FUTEX_OP_ANDN": 0x3, "FUTEX_OP_XOR": 0x4}),
     "futex_wake_cmp": (False, {"FUTEX_OP_CMP_EQ": 0x0, "FUTEX_OP_CMP_NE": 0x1, "FUTEX_OP_CMP_LT": 0x2, "FUTEX_OP_CMP_LE": 0x3, "FUTEX_OP_CMP_GT": 0x4, "FUTEX_OP_CMP_GE": 0x5}),
-    "futex2_flags": (True, {"FUTEX2_PRIVATE": 0x80, "FUTEX2_NUMA": 0x4, "FUTEX2_MPOL": 0x8}),
+    "futex2_flags": (True, {"FUTEX2_NUMA": 0x4, "FUTEX2_MPOL": 0x8, "FUTEX2_PRIVATE": 0x80}),
     "poll_events": (True, {"POLLIN": 0x1, "POLLPRI": 0x2, "POLLOUT": 0x4, "POLLERR": 0x8, "POLLHUP": 0x10, "POLLNVAL": 0x20, "POLLRDNORM": 0x40, "POLLRDBAND": 0x80, "POLLWRNORM": 0x100, "POLLWRBAND": 0x200, "POLLMSG": 0x400, "POLLREMOVE": 0x1000, "POLLRDHUP": 0x2000}),
     "epoll_events": (True, {"EPOLLIN": 0x1, "EPOLLPRI": 0x2, "EPOLLOUT": 0x4, "EPOLLRDNORM": 0x40, "EPOLLRDBAND": 0x80, "EPOLLWRNORM": 0x100, "EPOLLWRBAND": 0x200, "EPOLLMSG": 0x400, "EPOLLERR": 0x8, "EPOLLHUP": 0x10, "EPOLLRDHUP": 0x2000, "EPOLLEXCLUSIVE": 0x10000000, "EPOLLWAKEUP": 0x20000000, "EPOLLONESHOT": 0x40000000, "EPOLLET": 0x80000000}),
     "epoll_op": (False, {"EPOLL_CTL_ADD": 0x1, "EPOLL_CTL_DEL": 0x2, "EPOLL_CTL_MOD": 0x3}),
@@ -623,7 +631,7 @@ STRUCTS: dict[str, tuple[int, tuple[tuple[str, str, int, int, int], ...]]] = {
     "linger": (8, (('l_onoff', 'd', 0, 4, 1), ('l_linger', 'd', 4, 4, 1))),
     "ucred": (12, (('pid', 'pid', 0, 4, 1), ('uid', 'id', 4, 4, 1), ('gid', 'id', 8, 4, 1))),
     "ldt": (16, (('entry_number', 'u', 0, 4, 1), ('base_addr', 'x', 4, 4, 1), ('limit', 'x', 8, 4, 1))),
-    "cachestat_range": (16, (('off', 'u', 0, 8, 1), ('len', 'u', 8, 8, 1))),
+    "cachestat_range": (16, (('off', 'x', 0, 8, 1), ('len', 'u', 8, 8, 1))),
     "cachestat": (40, (('nr_cache', 'u', 0, 8, 1), ('nr_dirty', 'u', 8, 8, 1), ('nr_writeback', 'u', 16, 8, 1), ('nr_evicted', 'u', 24, 8, 1), ('nr_recently_evicted', 'u', 32, 8, 1))),
     "mount_attr": (32, (('attr_set', 'mount_attr', 0, 8, 1), ('attr_clr', 'mount_attr', 8, 8, 1), ('propagation', 'propagation', 16, 8, 1), ('userns_fd', 'fd', 24, 8, 1))),
 }

@@ -124,7 +124,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def entry() -> int:
     """The installed command. A run has nothing to tear down afterwards that would be worth the 2 ms it takes."""
     code = main()
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] in (["run"], ["trace"]):
         sys.stderr.flush()
         os._exit(code)
     return code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 import time
 
 from selftrace import __version__
@@ -81,7 +80,7 @@ def _metadata(options: TraceOptions) -> Metadata:
 def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
     """presented: a capture that is made something else of at the end; empty: none."""
     from selftrace.trace import sinks
-    from selftrace.trace.model import shown_calls, unknown_calls
+    from selftrace.trace.shown import shown_calls, unknown_calls
 
     if presented:
         return [sinks.CaptureSink(presented, _metadata(options))]
@@ -108,19 +107,14 @@ def _counts_cpu_time(options: TraceOptions) -> bool:
 
 
 def _tracer(options: TraceOptions) -> Tracer:
-    from selftrace.backends import bundle
-    from selftrace.compiling import compiled
-    from selftrace.kernel.features import probe
-    from selftrace.trace.model import make_model
+    from selftrace.trace.kept import prepare
     from selftrace.tracer import Tracer
 
     job = _job(options)
-    features = probe()
     try:
-        model = make_model(options, features.arch, shim=bundle.stack_shim())
+        prepared = prepare(options)
     except ValueError as error:
         raise CommandError(str(error), OURS) from None
-    prepared, _ = compiled(model, features)
     return Tracer(
         prepared,
         job,
@@ -164,7 +158,7 @@ def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: se
 
 def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
     """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
-    from selftrace.trace.model import mapping_calls, shown_calls
+    from selftrace.trace.shown import mapping_calls, shown_calls
 
     given = () if shown_by_c else options.paths
     mapping = mapping_calls(options, table())
@@ -273,6 +267,8 @@ def _execute(words: Sequence[str]) -> int:
             print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
     if options.format not in _PRESENTED:
         return _trace(options, "")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="selftrace-") as directory:
         capture = os.path.join(directory, "trace.strc")
         code = _trace(options, capture)

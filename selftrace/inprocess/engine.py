@@ -98,6 +98,8 @@ class Engine:
         self._lock = threading.RLock()
         for share in self._shares:
             share.active = False
+            if share.children is not None:
+                share.children.end()
         self._shares = []
         self._table = self._drain = None
         self._counters = set()
@@ -129,6 +131,8 @@ class Engine:
                 self._checked(self._lib.st_dispatch_join(1 << share.scope), "Syscall User Dispatch")
                 if threads == "all":
                     self._join_others(share)
+                if share.children is not None:
+                    share.children.begin()
             except BaseException:
                 self.end(share)
                 raise
@@ -142,6 +146,10 @@ class Engine:
                 share.stuck = self._lib.st_dispatch_scope_ends(1 << share.scope)
                 self.collect()
                 share.fired = int(self._lib.st_dispatch_fired(share.scope))
+            if share.children is not None:
+                share.fired += share.children.fired
+                share.lost += share.children.lost
+                share.children.end()
             share.active = False
             self._shares = [other for other in self._shares if other is not share]
             self._counters -= set(share.counters)
@@ -153,7 +161,10 @@ class Engine:
     def fired(self, share: Share) -> int:
         """How many calls its faults have acted on."""
         with self._lock:
-            return int(self._lib.st_dispatch_fired(share.scope)) if share.active and self._table is not None else share.fired
+            self.collect()
+            if not share.active or self._table is None:
+                return share.fired
+            return int(self._lib.st_dispatch_fired(share.scope)) + (share.children.fired if share.children else 0)
 
     def _free_scope(self) -> int:
         taken = {share.scope for share in self._shares}
@@ -244,6 +255,10 @@ class Engine:
                 batch = bytes(self._ffi.buffer(self._out, size))
                 for share in self._shares:
                     share.take(batch)
+            for share in self._shares:
+                if share.children is not None:
+                    for batch in share.children.read():
+                        share.take(batch, child=True)
             if self._drain is not None:
                 lost = int(self._lib.st_drain_lost(self._drain))
                 for share in self._shares:

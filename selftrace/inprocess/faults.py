@@ -80,18 +80,22 @@ class inject(Wrapping):  # noqa: N801
     calls: as strace's -e names them, or its whole form, "openat:error=ENOSPC:when=5+".
     Keywords: error, retval, signal, delay_enter, delay_exit, when, path, fd, count_by, as in the manual's table.
     threads: "current" is the calling thread and those that it starts, "all" those that run already too.
+    children: programs started by subprocess, and by multiprocessing's "spawn", too, through the loader.
 
     All other calls of these threads pass through the interposer on their way: about a microsecond each. Several may be
     active: of two for the same call the inner one comes first. Raises ValueError for an expression that makes no sense,
     UnsupportedError where the kernel lacks Syscall User Dispatch, and, on entering, OSError.
     """
 
-    def __init__(self, calls: str, *, threads: Literal["all", "current"] = "current", **values: Any) -> None:
+    def __init__(
+        self, calls: str, *, threads: Literal["all", "current"] = "current", children: bool = False, **values: Any
+    ) -> None:
         self._engine = engine()
         self._fault = make_fault(calls, values)
         if not self._fault.calls:
             raise ValueError(f'"{calls}" names no call')
         self._threads: Literal["all", "current"] = threads
+        self._children = children
         self._active: list[tuple[Share, LiveTrace]] = []
         self._last: tuple[Share, LiveTrace] | None = None
 
@@ -130,7 +134,7 @@ class inject(Wrapping):  # noqa: N801
         watch = self._engine.watch
         before = watch(False)
         try:
-            share = Share(self._fault.calls, faults=(self._fault,), links=bool(self._fault.path))
+            share = Share(self._fault.calls, faults=(self._fault,), links=bool(self._fault.path), children=self._children)
             entered = (share, LiveTrace(share))
             self._engine.begin(share, self._threads)
             self._active.append(entered)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
+    from selftrace.inprocess.children import Children
     from selftrace.policy.api import Policy
     from selftrace.policy.plan import Capture, NativeRule, PathUse, Plan
     from selftrace.policy.terms import Context
@@ -40,10 +41,16 @@ class Share:
         links: bool = False,
         string_limit: int = 32,
         limit_bytes: int = 64 << 20,
+        children: bool = False,
     ) -> None:
-        """calls: those whose events it wants. links: with the paths of their descriptors."""
+        """calls: those whose events it wants. links: with the paths of their descriptors. children: of programs too."""
         self.calls, self.faults, self.policy, self.links = calls, faults, policy, links
         self.string_limit, self.limit_bytes = string_limit, limit_bytes
+        self.children: Children | None = None
+        if children:
+            from selftrace.inprocess.children import Children
+
+            self.children = Children(self._captures(), faults, string_limit)
         self.active = False
         self.scope = -1
         self.tid = 0
@@ -56,20 +63,24 @@ class Share:
         """Threads that could not be taken off dispatch."""
         self.untraced: tuple[str, ...] = ()
         """Threads that could not be reached, as "tid (name)"."""
-        self._batches: list[bytes] = []
+        self._batches: list[tuple[bytes, bool]] = []
         self._size = 0
         self._lock = threading.Lock()
 
-    def take(self, batch: bytes) -> None:
-        """More frames, of all threads. What is beyond the limit is dropped and counted."""
+    def _captures(self) -> dict[int, tuple[Capture, ...]]:
+        ops = _captures(self.links)
+        return {sysno: ops.get(sysno, ()) for sysno in sorted(self.calls)}
+
+    def take(self, batch: bytes, *, child: bool = False) -> None:
+        """More frames, of all threads, or of children. What is beyond the limit is dropped and counted."""
         if self._size + len(batch) > self.limit_bytes:
             self.lost += _frames_in(batch)
             return
         self._size += len(batch)
-        self._batches.append(batch)
+        self._batches.append((batch, child))
 
-    def taken(self) -> list[bytes]:
-        """What has come since the last time."""
+    def taken(self) -> list[tuple[bytes, bool]]:
+        """What has come since the last time; True: of children."""
         with self._lock:
             batches, self._batches = self._batches, []
         return batches

@@ -36,17 +36,17 @@ class LiveTrace(Trace):
         self._engine = engine()
         self._tids = {share.tid}
 
-    def _wanted(self, batches: Iterable[bytes]) -> Iterator[bytes]:
+    def _wanted(self, batches: Iterable[tuple[bytes, bool]]) -> Iterator[bytes]:
         """The frames of our threads and calls. A thread belongs to us if the one that started it does."""
         everybody, calls = self._share.threads == "all", self._share.calls
         self._tids.add(self._share.tid)
-        for batch in batches:
+        for batch, child in batches:
             at, end = 0, len(batch)
             while at < end:
                 _, size, _, _, _, tid, kind, _, sysno = _HEAD(batch, at)
                 if kind == frames.TASK and sysno in self._tids:
                     self._tids.add(tid)
-                ours = everybody or tid in self._tids
+                ours = everybody or child or tid in self._tids
                 if ours and (kind not in (frames.ENTRY, frames.EXIT) or sysno in calls):
                     yield batch[at : at + size]
                 at += size
@@ -121,8 +121,8 @@ class tracing(Wrapping):  # noqa: N801
     limit_bytes: of events; what comes later is dropped and counted in `trace.lost`.
     string_limit: bytes captured of a string or buffer. links: the paths of descriptors too.
 
-    Forked children run untraced, as without it; children=True is for `selftrace.inject` and programs started by
-    subprocess and os.posix_spawn, see the manual. May be nested, and used from several threads at once.
+    children: programs started by subprocess, and by multiprocessing's "spawn", are traced too, through the loader. Forked
+    children run untraced, as without it. May be nested, and used from several threads at once.
     Raises ValueError for a filter, UnsupportedError where the kernel lacks Syscall User Dispatch (Linux 5.11), and, on
     entering, OSError.
     """
@@ -135,6 +135,7 @@ class tracing(Wrapping):  # noqa: N801
         limit_bytes: int = 64 << 20,
         string_limit: int = 32,
         links: bool = False,
+        children: bool = False,
     ) -> None:
         if threads not in ("all", "current"):
             raise ValueError(f'threads is "all" or "current", not "{threads}"')
@@ -142,6 +143,7 @@ class tracing(Wrapping):  # noqa: N801
         self._calls = calls_of(filter)
         self._policy = filter if isinstance(filter, Policy) else None
         self._threads: Literal["all", "current"] = threads
+        self._children = children
         self._limit_bytes, self._string_limit, self._links = limit_bytes, string_limit, links
         self._active: list[Share] = []
 
@@ -152,6 +154,7 @@ class tracing(Wrapping):  # noqa: N801
             links=self._links,
             string_limit=self._string_limit,
             limit_bytes=self._limit_bytes,
+            children=self._children,
         )
 
     def __enter__(self) -> LiveTrace:

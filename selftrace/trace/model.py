@@ -7,11 +7,11 @@ from importlib import import_module
 from selftrace.calls import Table, table
 from selftrace.policy.model import Default, PolicyModel, Tracing
 from selftrace.trace.faults import rules_of
+from selftrace.trace.shown import mapping_calls, shown_calls, stack, unknown_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Literal
 
     from selftrace.policy.plan import Capture
     from selftrace.trace.options import TraceOptions
@@ -21,10 +21,6 @@ _STRINGS, _ALL = 10, 4096
 _DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
 VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
-MAPPING = ("mmap", "munmap", "mremap")
-"""Calls that are seen for the sake of stacks, shown or not: they say which file lies where."""
-_NUMBERS = 512
-"""Numbers of calls that tables cover."""
 
 
 def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
@@ -33,36 +29,11 @@ def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
     return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
 
 
-def stack(options: TraceOptions) -> Literal["", "native", "python"]:
-    """What is captured of stacks; nothing where calls are only counted."""
-    if options.summary == "only":
-        return ""
-    return "native" if options.stack_trace == "native" else "python" if options.stack_trace == "python" else ""
-
-
-def mapping_calls(options: TraceOptions, of: Table) -> frozenset[int]:
-    """The calls that are looked at so that stacks can be unwound."""
-    return frozenset(of.by_name[name].sysno for name in MAPPING) if stack(options) == "native" else frozenset()
-
-
 def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
     """With -v the environment of an exec is shown: its strings are captured too."""
     if options.abbrev is None or sysno in options.abbrev:
         return ops
     return tuple((*op[:4], _ALL) if op[0] == _STRINGS and not op[4] else op for op in ops)
-
-
-def unknown_calls(of: Table) -> frozenset[int]:
-    """Numbers that nobody knows: always shown."""
-    return frozenset(range(_NUMBERS)) - frozenset(of.by_number)
-
-
-def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
-    """The calls that are to be seen; with -P or --fd only those that have a path or descriptor."""
-    calls = frozenset(of.by_number) if options.calls is None else options.calls
-    if options.paths or options.fds is not None:
-        calls = frozenset(n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args))
-    return calls
 
 
 def _check_faults(options: TraceOptions, of: Table) -> None:

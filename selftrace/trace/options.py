@@ -5,13 +5,14 @@ from __future__ import annotations
 from selftrace.calls import Table, nearest, table
 from selftrace.errors import CommandError
 from selftrace.record import fresh, mutable, record
-from selftrace.trace.faults import Fault, parse_inject
 from selftrace.trace.sets import call_set, fd_set, signal_set, status_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Literal
+
+    from selftrace.trace.faults import Fault
 
     Need = Literal["no", "yes", "may"]
 
@@ -207,10 +208,14 @@ def _columns(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _inject(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.faults import parse_inject
+
     options.faults.append(parse_inject(value))
 
 
 def _fault(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.trace.faults import parse_inject
+
     options.faults.append(parse_inject(value, must_answer=True))
 
 
@@ -435,7 +440,7 @@ def _long_form(name: str) -> Form:
     if found:
         raise _fail(f"--{name} could be {', '.join('--' + known for known in found)}")
     raise _fail(
-        f'unknown option "--{name}"{nearest("--" + name, ["--" + known for known in _BY_NAME])}; selftrace trace --help lists them'
+        f'unknown option "--{name}"{nearest(f"--{name}", [f"--{known}" for known in _BY_NAME])}; selftrace trace --help lists them'
     )
 
 

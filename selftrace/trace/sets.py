@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from selftrace.calls import Table, expand_group, group_names, nearest, signal_value
 
 TYPE_CHECKING = False
@@ -23,6 +21,8 @@ def _numbered(text: str, table: Table) -> set[int]:
 
 
 def _matching(pattern: str, table: Table) -> set[int]:
+    import re  # 5 ms that most command lines do not need
+
     try:
         compiled = re.compile(pattern)
     except re.error as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 
@@ -13,6 +12,7 @@ from selftrace.events import stacks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from subprocess import Popen
     from typing import IO, Any, Protocol
 
     from selftrace.events.capture import Metadata
@@ -33,6 +33,8 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
     if not name:
         return open(os.dup(2), "wb", buffering=0)
     if name[0] in "|!":
+        import subprocess
+
         process = subprocess.Popen(["/bin/sh", "-c", name[1:]], stdin=subprocess.PIPE)
         assert process.stdin is not None
         return _Pipe(process)  # type: ignore[return-value]
@@ -42,7 +44,7 @@ def open_output(name: str, *, append: bool = False) -> IO[bytes]:
 class _Pipe:
     """A command's standard input; closing it waits for the command."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Popen[bytes]) -> None:
         self._process = process
 
     def write(self, data: bytes) -> int:
@@ -219,19 +221,16 @@ def _callbacks(ffi: Any, chosen: Any) -> tuple[Any, ...]:
         ffi.memmove(to, name, len(name))
         return len(name)
 
-    @ffi.callback("uint32_t(int32_t, int32_t, uint64_t, char *, uint32_t)")  # type: ignore[untyped-decorator]
-    def socket_of(pid: int, fd: int, inode: int, to: Any, size: int) -> int:
-        from selftrace.trace.sockets import describe
+    @ffi.callback("uint32_t(int32_t, int32_t, const char *, char *, uint32_t)")  # type: ignore[untyped-decorator]
+    def detail_of(pid: int, fd: int, link: Any, to: Any, size: int) -> int:
+        from selftrace.trace.details import describe
 
-        if inode not in known:
-            known[inode] = describe(pid, inode).encode()
-        text = known[inode][:size]
+        text = describe(pid, fd, ffi.string(link).decode("ascii", "replace")).encode()[:size]
         ffi.memmove(to, text, len(text))
         return len(text)
 
-    known: dict[int, bytes] = {}
-    chosen.comm_of, chosen.socket_of = comm_of, socket_of
-    return comm_of, socket_of
+    chosen.comm_of, chosen.detail_of = comm_of, detail_of
+    return comm_of, detail_of
 
 
 def overhead(text: str) -> float:

@@ -150,7 +150,9 @@ def test_what_nobody_can_read_is_no_fault_of_the_program(place: Path) -> None:
     )
     plain = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, timeout=60)
     capture = place / "nowhere.strc"
-    done = subprocess.run([*TRACE, "-yy", "-v", "-o", str(capture), "/usr/bin/python3", "-c", code], capture_output=True, timeout=60)
+    done = subprocess.run(
+        [*TRACE, "-yy", "-v", "-o", str(capture), "/usr/bin/python3", "-c", code], capture_output=True, timeout=60
+    )
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, plain.stdout), done.stderr
     assert len(events_of(capture)) > 100
 

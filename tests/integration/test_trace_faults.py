@@ -68,7 +68,9 @@ def test_by_path_and_in_order(place: Path) -> None:
     capture = place / "ours.strc"
     first, second = (f"inject=openat:error={error}:path={place}/in/{name}" for name, error in (("a", "EIO"), ("b", "EACCES")))
     words = ["-e", "trace=openat", "-e", first, "-e", second]
-    done = subprocess.run([*TRACE, *words, "-o", str(capture), "cat", "in/a", "in/b", "in/c"], cwd=place, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [*TRACE, *words, "-o", str(capture), "cat", "in/a", "in/b", "in/c"], cwd=place, capture_output=True, timeout=60
+    )
     assert done.returncode == 1 and done.stdout == b"c" * 100
     assert done.stderr.count(b"Input/output error") == done.stderr.count(b"Permission denied") == 1
     seen = {event.path: event.error for event in events_of(capture) if event.kind == "call" and event.injected}
@@ -79,7 +81,9 @@ def test_counted_by_process_and_tree(place: Path) -> None:
     script = "for i in 1 2 3; do cat in/a >/dev/null 2>&1; echo $?; done"
     for scope, expected in (("process", b"1\n1\n1\n"), ("tree", b"1\n0\n0\n")):
         fault = f"fault=openat:error=EIO:when=1:path={place}/in/a:count_by={scope}"
-        done = subprocess.run([*TRACE, "-e", fault, "-o", "/dev/null", "sh", "-c", script], cwd=place, capture_output=True, timeout=60)
+        done = subprocess.run(
+            [*TRACE, "-e", fault, "-o", "/dev/null", "sh", "-c", script], cwd=place, capture_output=True, timeout=60
+        )
         assert done.stdout == expected, scope
 
 

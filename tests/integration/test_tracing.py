@@ -343,6 +343,28 @@ def test_multiprocessing(method: str) -> None:
         resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
+def test_children_are_followed() -> None:
+    descriptors = os.listdir("/proc/self/fd")
+    with selftrace.tracing("openat", threads="current", children=True) as trace:
+        assert subprocess.run(["cat", "/etc/hostname"], capture_output=True, check=True).stdout
+        assert subprocess.run("exit 3", shell=True, close_fds=False, check=False).returncode == 3
+        with pytest.raises(FileNotFoundError):
+            subprocess.run(["/nowhere/at/all"], check=False)
+        with pytest.raises(selftrace.UnsupportedError), selftrace.tracing("openat", children=True):
+            pass
+    assert "/etc/hostname" in trace.paths()
+    assert len({event.pid for event in trace.calls()}) > 1
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert subprocess.run(["cat", "/etc/hostname"], capture_output=True, check=True).stdout
+
+
+def test_faults_of_children() -> None:
+    with selftrace.inject("openat", error="ENOSPC", path="/etc/hostname", children=True) as fault:
+        done = subprocess.run(["cat", "/etc/hostname"], capture_output=True, text=True, check=False)
+    assert "No space left" in done.stderr
+    assert fault.fired == 1
+
+
 def test_exec() -> None:
     code = "import os, selftrace\nselftrace.tracing().__enter__()\nos.execv('/bin/echo', ['echo', 'there'])"
     assert in_child(code) == "there\n"
@@ -416,7 +438,7 @@ import faulthandler; faulthandler.enable()
 buffer = ctypes.create_string_buffer(library.size_of_state())
 def state():
     library.look(buffer)
-    status = [l for l in open("/proc/self/status") if l.startswith(("Sig", "Shd", "Seccomp", "NoNew", "Threads", "FDSize"))]
+    status = [l for l in open("/proc/self/status") if l.startswith(("SigP", "SigB", "SigI", "SigC", "Shd", "Seccomp", "NoNew", "Threads", "FDSize"))]
     maps = [l for l in open("/proc/self/maps") if "/" in l or l.startswith("7e9") or "[" in l and "heap" not in l]
     return bytes(buffer.raw), status, maps, sorted(os.listdir("/proc/self/fd")), sorted(os.listdir("/proc/self/task"))
 def use():

@@ -69,6 +69,29 @@ def test_trace_transcript(place: Path) -> None:
         typed(command, expected, place)
 
 
+@pytest.fixture
+def project(place: Path) -> Path:
+    """A user's project with tests."""
+    for file in (HERE / "pytest" / "files").iterdir():
+        name = f"test_{file.name.removesuffix('.txt')}" if file.suffix == ".txt" else file.name
+        (place / name).write_text(file.read_text())
+    for name, words in (("pytest", "-m pytest -p no:cacheprovider -p no:asyncio -W ignore"), ("python", "")):
+        command = place / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        command.chmod(0o755)
+    return place
+
+
+@pytest.mark.parametrize(("command", "expected"), steps(HERE / "pytest" / "transcript.txt"), ids=lambda value: value[:50])
+def test_pytest_transcript(command: str, expected: str, project: Path) -> None:
+    env = {**os.environ, "PATH": f"{project / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
+    env.pop("PYTEST_ADDOPTS", None)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
+    assert re.fullmatch(as_pattern(expected), done.stdout.rstrip("\n"), re.S), done.stdout
+
+
 SERVICE = """
 import asyncio, os, signal, sys, threading
 import psutil

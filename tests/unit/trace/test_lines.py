@@ -152,3 +152,16 @@ def test_one_text_a_thread() -> None:
         lib.st_lines_taken(lines, tid[0])
     assert found == {TID: b"close(3) = 0\n", 200: b"close(3) = 0\n"}
     lib.st_lines_free(lines)
+
+
+def test_what_a_signal_interrupts_is_shown_as_an_outside_tracer_sees_it() -> None:
+    nohand = "? ERESTARTNOHAND (To be restarted if no handler)"
+    assert text(entry("pause"), leave("pause", -4)) == f"pause() = {nohand}\n"
+    assert text(entry("read", 0, A, 1), leave("read", -4)) == (
+        "read(0, 0x1000, 1) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)\n"
+    )
+    injected = leave("pause", -4, flags=lib.ST_EVENT_INJECTED)
+    assert text(entry("pause"), injected) == "pause() = -1 EINTR (Interrupted system call) (INJECTED)\n"
+    assert text(entry("epoll_wait", 3, A, 1, -1), leave("epoll_wait", -4)) == (
+        "epoll_wait(3, 0x1000, 1, -1) = -1 EINTR (Interrupted system call)\n"
+    )

@@ -38,7 +38,7 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("open(0x1000, O_WRONLY) = -1 EFAULT (Bad address)", ("open", (A, 1, 0), -14, [chunk(A, b"no end")]), {}),
     ("open(NULL, O_WRONLY) = -1 EFAULT (Bad address)", ("open", (0, 1, 0), -14), {}),
     (r'write(1, "a\"\\\n\0011\1x\377", 9) = 9', ("write", (1, A, 9), 9, [chunk(A, b'a"\\\n\x011\x01x\xff')]), {}),
-    (r'write(1, "a\nb"..., 40) = 40', ("write", (1, A, 40), 40, [chunk(A, b"a\nb")]), {"string_limit": 3}),
+    (r'write(1, "a\nb"..., 40) = 40', ("write", (1, A, 40), 40, [chunk(A, b"a\nbc")]), {"string_limit": 3}),
     (r'write(1, "\x61\xff", 2) = 2', ("write", (1, A, 2), 2, [chunk(A, b"a\xff")]), {"hex_strings": 2}),
     (r'write(1, "a\xff", 2) = 2', ("write", (1, A, 2), 2, [chunk(A, b"a\xff")]), {"hex_strings": 1}),
     ('read(0, "", 10) = 0', ("read", (0, A, 10), 0), {}),
@@ -173,12 +173,12 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         {},
     ),
     (
-        "epoll_ctl(3, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLET, data={u32=4, u64=4}}) = 0",
+        "epoll_ctl(3, EPOLL_CTL_ADD, 4, {events=EPOLLIN|EPOLLET, data=0x4}) = 0",
         ("epoll_ctl", (3, 1, 4, A), 0, [chunk(A, struct.pack("<IQ", 0x80000001, 4))]),
         {},
     ),
     (
-        "epoll_wait(3, [{events=EPOLLIN, data={u32=4, u64=4}}], 8, -1) = 1",
+        "epoll_wait(3, [{events=EPOLLIN, data=0x4}], 8, -1) = 1",
         ("epoll_wait", (3, A, 8, -1), 1, [], [chunk(A, struct.pack("<IQ", 1, 4))]),
         {},
     ),

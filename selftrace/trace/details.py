@@ -1,4 +1,4 @@
-"""What a socket is, by its inode: asked of the kernel while the descriptor is open. For -yy."""
+"""What a descriptor without a path is: asked of the kernel while it is open. For -yy."""
 
 from __future__ import annotations
 
@@ -84,8 +84,7 @@ def _inet(pid: int, inode: int) -> str:
     return ""
 
 
-def describe(pid: int, inode: int) -> str:
-    """TCP:[127.0.0.1:80->…], UNIX-STREAM:[5->6] and so on; empty: not known. pid: in whose network namespace."""
+def _socket(pid: int, inode: int) -> str:
     found = _inet(pid, inode)
     if found:
         return found
@@ -93,3 +92,32 @@ def describe(pid: int, inode: int) -> str:
         return _unix(inode)
     except OSError:
         return ""
+
+
+def _field(pid: int, fd: int, name: str) -> str:
+    """A field of /proc/PID/fdinfo/FD; empty: none."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(f"{name}:")), "")
+    except OSError:
+        return ""
+
+
+_known: dict[str, str] = {}
+"""link → what it is: a socket may be closed before it is looked at again."""
+
+
+def describe(pid: int, fd: int, link: str) -> str:
+    """What stands for a link of /proc/PID/fd: TCP:[127.0.0.1:80->…], UNIX-STREAM:[5->6], pid:7, …; empty: not known."""
+    if link == "anon_inode:[pidfd]":
+        number = _field(pid, fd, "Pid")
+        return f"pid:{number}" if number else ""
+    if link == "anon_inode:[eventfd]":
+        count, kind = _field(pid, fd, "eventfd-count"), _field(pid, fd, "eventfd-id")
+        return f"eventfd:[count:{count},id:{kind}]" if count else ""
+    if not link.startswith("socket:["):
+        return ""
+    found = _socket(pid, int(link[8:-1] or 0))
+    if found:
+        _known[link] = found
+    return found or _known.get(link, "")
