@@ -33,8 +33,7 @@ static void say_unreadable(const struct st_blob *blob, unsigned long version)
     call.address_length = -1;
     call.tid = (int32_t)syscall(SYS_gettid);
     int n = snprintf(text, sizeof text, "no Python stacks: the program is CPython %lu.%lu, selftrace is built for %d.%d%s", version >> 24,
-                     version >> 16 & 0xff, PY_MAJOR_VERSION, PY_MINOR_VERSION,
-                     version >> 16 == PY_VERSION_HEX >> 16 ? " with a GIL" : "");
+                     version >> 16 & 0xff, PY_MAJOR_VERSION, PY_MINOR_VERSION, version >> 16 == PY_VERSION_HEX >> 16 ? " with a GIL" : "");
     blob->report(&call, ST_RECORD_NOTE, 0, 0, (const uint8_t *)text, (uint32_t)n);
 }
 

@@ -201,12 +201,12 @@ struct st_capture {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
-#define ST_PLAN_HOSTS 16      /* programs may be started: the run keeps descriptors for the loader */
-#define ST_PLAN_PYTHON 32     /* rules ask Python handlers */
-#define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
-#define ST_PLAN_NO_VDSO 256   /* programs make calls of what the vDSO would answer */
-#define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
-#define ST_PLAN_STACK 512     /* ... with registers and stack: whoever reads them unwinds it */
+#define ST_PLAN_HOSTS 16          /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_PYTHON 32         /* rules ask Python handlers */
+#define ST_PLAN_TRACE_ONE 128     /* ... of the first thread alone */
+#define ST_PLAN_NO_VDSO 256       /* programs make calls of what the vDSO would answer */
+#define ST_PLAN_TRACE 64          /* calls, signals and tasks go into the ring as events */
+#define ST_PLAN_STACK 512         /* ... with registers and stack: whoever reads them unwinds it */
 #define ST_PLAN_STACK_PYTHON 1024 /* ... with the Python stack, where the program is a Python that we can read */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };

@@ -8,7 +8,10 @@ static struct st_libdw library;
 static int state; /* 1: found, -1: not */
 static char reason[256];
 
-#define NAME(function) {#function, (void **)(void *)&library.function}
+#define NAME(function)                                                                                                                     \
+    {                                                                                                                                      \
+#function, (void **)(void *)&library.function                                                                                      \
+    }
 static const struct {
     const char *name;
     void **to;

@@ -93,6 +93,19 @@ void st_mapped_free(struct st_mapped *m)
     free(m);
 }
 
+static void rest(struct st_process *p)
+{
+    st_unwinder_free(p->unwinder);
+    p->unwinder = NULL;
+    p->changed = 1;
+}
+
+void st_mapped_rest(struct st_mapped *m)
+{
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct st_process *p = m->processes[i]; p; p = p->next) rest(p);
+}
+
 struct st_process *st_mapped_find(struct st_mapped *m, int32_t pid)
 {
     struct st_process *p = m->processes[(uint32_t)pid % BUCKETS];
@@ -152,7 +165,7 @@ static void cut(struct st_process *p, uint64_t low, uint64_t high)
         if (map->executable) p->changed = 1;
         tail.offset += high - tail.low;
         tail.low = high;
-        int before = map->low < low, after = map->high > high;
+        int before = map->low<low, after = map->high> high;
         if (before) map->high = low;
         if (before && after) append(p, tail);
         if (!before && after) *map = tail;
@@ -247,10 +260,7 @@ static void begins(struct st_mapped *m, const struct st_event *event)
 static void ends(struct st_mapped *m, const struct st_event *event)
 {
     struct st_process *p = st_mapped_find(m, event->pid);
-    if (!p || event->tid != event->pid) return;
-    st_unwinder_free(p->unwinder);
-    p->unwinder = NULL;
-    p->changed = 1;
+    if (p && event->tid == event->pid) rest(p);
 }
 
 void st_mapped_feed(struct st_mapped *m, const struct st_event *event, uint32_t size)

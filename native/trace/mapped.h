@@ -23,6 +23,8 @@ struct st_mapped;
 struct st_mapped *st_mapped_new(void);
 void st_mapped_free(struct st_mapped *mapped);
 void st_mapped_feed(struct st_mapped *mapped, const struct st_event *event, uint32_t size);
+/* Gives up all unwinders. */
+void st_mapped_rest(struct st_mapped *mapped);
 struct st_process *st_mapped_find(struct st_mapped *mapped, int32_t pid);
 const char *st_intern(struct st_texts **names, const char *text, uint32_t length);
 void st_texts_free(struct st_texts *names);

@@ -8,6 +8,7 @@
 #include "mapped.h"
 
 #define BUCKETS 4096u
+#define MOST_UNWINDERS 16
 #define BLOB_SIZE (ST_BUNDLE_ADDRESS - ST_BLOB_BASE)
 #define CONTEXT_REGISTERS 40 /* in a ucontext */
 
@@ -22,6 +23,7 @@ struct st_stacks {
     const struct st_libdw *dw;
     struct st_mapped *mapped;
     struct place *places[BUCKETS];
+    uint32_t unwinders; /* at most as many processes have one */
 };
 
 /* A process's modules, and the one stack that libdw is asked about at a time. */
@@ -148,22 +150,35 @@ static uint64_t begins(const struct st_process *p, const struct st_mapping *code
     return best ? best : code->low - code->offset;
 }
 
+/* Whether an earlier mapping of the file is executable too: libdw loses a module that is reported twice. */
+static int is_reported(const struct st_process *p, uint32_t index, uint64_t begin)
+{
+    for (uint32_t i = 0; i < index; i++)
+        if (p->maps[i].executable && p->maps[i].path == p->maps[index].path && begins(p, &p->maps[i]) == begin) return 1;
+    return 0;
+}
+
 static void report(struct unwinder *u, const struct st_process *p)
 {
     u->dw->dwfl_report_begin(u->dwfl);
     for (uint32_t i = 0; i < p->count; i++) {
         const struct st_mapping *map = &p->maps[i];
-        if (map->executable) u->dw->dwfl_report_elf(u->dwfl, map->path, map->path, -1, begins(p, map), false);
+        uint64_t begin = map->executable ? begins(p, map) : 0;
+        if (map->executable && !is_reported(p, i, begin)) u->dw->dwfl_report_elf(u->dwfl, map->path, map->path, -1, begin, false);
     }
     u->dw->dwfl_report_end(u->dwfl, NULL, NULL);
 }
 
-/* Anew where something else is mapped: a module that is reported twice is lost. What costs most, symbols, is kept apart. */
+/* Anew where something else is mapped: a module that is reported twice is lost. What costs most, symbols, is kept apart. Each
+ * has a process's files open: there are few at a time. */
 static struct unwinder *unwinder_of(struct st_stacks *s, struct st_process *p)
 {
     struct unwinder *u = p->unwinder;
     if (u && !p->changed) return u;
-    st_unwinder_free(u);
+    if (u)
+        st_unwinder_free(u);
+    else if (s->unwinders++ == MOST_UNWINDERS)
+        st_mapped_rest(s->mapped), s->unwinders = 1;
     u = p->unwinder = unwinder_new(s, p);
     if (!u) return NULL;
     report(u, p);
@@ -227,7 +242,8 @@ static int frame(Dwfl_Frame *state, void *arg)
 /* The registers that a signal has interrupted: its frame lies behind the address that the handler returns to. */
 static const uint8_t *interrupted(const struct unwinder *u, const uint8_t *from)
 {
-    for (const uint8_t *at = from, *end = u->stack + u->size; (uint64_t)(end - at) >= 8 + CONTEXT_REGISTERS + 8 * ST_STACK_REGISTERS; at += 8)
+    for (const uint8_t *at = from, *end = u->stack + u->size; (uint64_t)(end - at) >= 8 + CONTEXT_REGISTERS + 8 * ST_STACK_REGISTERS;
+         at += 8)
         if (!memcmp(at, &u->handler_returns, 8)) return at + 8 + CONTEXT_REGISTERS;
     return NULL;
 }
@@ -272,5 +288,6 @@ uint32_t st_stacks_walk(struct st_stacks *s, const uint8_t *bytes, uint32_t size
     }
     *out = (struct st_stack_frame){0};
     memcpy(&out->pc, registers + 8 * (ST_STACK_REGISTERS - 1), 8);
+    if (p) out->object = object_at(p, out->pc);
     return 1;
 }

@@ -207,6 +207,7 @@ def _json(capture: Capture, file: IO[bytes], arguments: argparse.Namespace) -> N
 
     stacks = NativeStacks() if capture.metadata.stack == "native" else None
     pairing = Pairing(capture.metadata)
+
     def texts() -> Iterator[str]:
         yield from lines(capture.metadata, ())
         yield from event_lines(pairing, capture, stacks)

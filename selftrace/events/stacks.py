@@ -52,6 +52,10 @@ class NativeStacks:
         count = self._lib.st_stacks_walk(self._stacks, frame, len(frame), self._out, len(self._out))
         return tuple(map(self._frame, self._out[0:count]))
 
+    def close(self) -> None:
+        """Gives memory and files back."""
+        self._ffi.release(self._stacks)
+
     def _frame(self, found: Any) -> NativeFrame:
         return NativeFrame(found.pc, self._text(found.object), self._text(found.symbol), found.offset, found.address)
 
