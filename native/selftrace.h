@@ -129,6 +129,7 @@ struct st_event {
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_SIGNALLED 256 /* exit: a fault sent a signal */
 #define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
+#define ST_EVENT_UNSHOWN 256   /* by the reader: only there so that stacks can be unwound */
 
 struct st_entry {
     struct st_event event;
@@ -149,9 +150,14 @@ struct st_chunk {
 enum st_chunk_kind {
     ST_CHUNK_MEMORY,
     ST_CHUNK_FD,        /* address: a descriptor; the bytes: its link in /proc, no NUL */
-    ST_CHUNK_REGISTERS, /* struct st_regs' order; address: the stack pointer; for -k */
-    ST_CHUNK_PYTHON     /* "file:line:function\n", innermost first */
+    ST_CHUNK_REGISTERS, /* of the program at the call: ST_STACK_REGISTERS words in the order of struct st_regs; for -k */
+    ST_CHUNK_PYTHON,    /* "file:line:function\n", innermost first */
+    ST_CHUNK_STACK,     /* what lies on the program's stack, from its stack pointer up */
+    ST_CHUNK_OBJECT     /* exec: a file that has been mapped at `address`: where its mapping ends, 8 bytes; its path, no NUL */
 };
+
+#define ST_STACK_REGISTERS 17 /* r8 ... rsp rip */
+#define ST_STACK_MOST 12288   /* bytes captured of a stack: with what calls usually have of their own, a frame holds it */
 
 /* What is captured of a call. When and what: by the table in native/generate/data/decode.txt. Counts that arguments give are
  * taken as 32 bits where `size` says no more; whatever they say, a chunk is at most `ST_CAPTURE_MOST` bytes where nothing else
@@ -195,11 +201,13 @@ struct st_capture {
 #define ST_PLAN_KILL_ON_ERROR 2 /* [default] on_error = "kill" */
 #define ST_PLAN_FS_CLOSED 4
 #define ST_PLAN_NET_CLOSED 8
-#define ST_PLAN_HOSTS 16      /* programs may be started: the run keeps descriptors for the loader */
-#define ST_PLAN_PYTHON 32     /* rules ask Python handlers */
-#define ST_PLAN_TRACE_ONE 128 /* ... of the first thread alone */
-#define ST_PLAN_NO_VDSO 256   /* programs make calls of what the vDSO would answer */
-#define ST_PLAN_TRACE 64      /* calls, signals and tasks go into the ring as events */
+#define ST_PLAN_HOSTS 16          /* programs may be started: the run keeps descriptors for the loader */
+#define ST_PLAN_PYTHON 32         /* rules ask Python handlers */
+#define ST_PLAN_TRACE_ONE 128     /* ... of the first thread alone */
+#define ST_PLAN_NO_VDSO 256       /* programs make calls of what the vDSO would answer */
+#define ST_PLAN_TRACE 64          /* calls, signals and tasks go into the ring as events */
+#define ST_PLAN_STACK 512         /* ... with registers and stack: whoever reads them unwinds it */
+#define ST_PLAN_STACK_PYTHON 1024 /* ... with the Python stack, where the program is a Python that we can read */
 
 enum st_operator { ST_EQ, ST_NE, ST_LT, ST_LE, ST_GT, ST_GE, ST_BETWEEN, ST_ANY, ST_NONE, ST_ONLY, ST_IN, ST_MASKED };
 enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRANT_OPEN = 8 /* by the open flags */ };
@@ -288,6 +296,7 @@ struct st_plan {
     uint32_t calls;                /* offsets of the arrays, in bytes from the start */
     uint32_t gates, conditions, sets, paths, addresses, patterns, addr_patterns, matches, rules, rule_refs, captures, texts;
     uint32_t string_limit; /* bytes captured of a string or buffer */
+    struct st_text shim;   /* ST_PLAN_STACK_PYTHON: what the loader puts into programs; a NUL behind it */
 };
 
 /* ---- what the preload shim works from: a file of `selftrace preload`, or ST_KEPT_BUNDLE; by selftrace/backends/bundle.py -- */

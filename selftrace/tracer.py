@@ -25,6 +25,8 @@ RING_BYTES = 8 << 20
 _IDLE_MS = 5
 _LOOK_S = 0.05
 """How often it is looked whether somebody was killed."""
+_NOTE = 5
+"""ST_RECORD_NOTE."""
 _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these; the program shall not inherit that."""
 
@@ -60,6 +62,8 @@ class Tracer:
         """errno of a program that could not be started, once all is over; 0: none."""
         self.lost = 0
         """Events that did not fit into the ring or were not whole, once all is over."""
+        self.notes: list[str] = []
+        """What the programs' side had to say of itself, once all is over: each sentence once."""
 
     @property
     def drain(self) -> Drain:
@@ -137,6 +141,8 @@ class Tracer:
     def close(self) -> None:
         """Lets go: a program that still runs goes on untraced."""
         self.lost, self.start_error = self._drain.lost, self._ring.start_error
+        said = [record.note.decode(errors="replace") for record in self._ring.read() if record.kind == _NOTE]
+        self.notes = [text for text in dict.fromkeys(said) if text]
         self._drain.close()
         self._ring.close()
         if self._ends >= 0:

@@ -13,6 +13,7 @@ IN_WHEEL = (
     "selftrace/_interposer",
     "selftrace/_monitor",
     "selftrace/_preload.so",
+    "selftrace/_pystack.so",
     "selftrace/policies/untrusted-script.toml",
     "selftrace/manual/policy.md",
     "selftrace/reports/page.html",

@@ -243,6 +243,13 @@ struct st_tramp {
 _Static_assert(offsetof(struct st_tramp, regs) == ST_TRAMP_REGS, "");
 _Static_assert(offsetof(struct st_tramp, regs.rip) == ST_TRAMP_RIP && offsetof(struct st_tramp, regs.rdi) == ST_TRAMP_RDI, "");
 
+/* A file that the loader has mapped, for whoever unwinds stacks. */
+struct st_object {
+    uint64_t low, high; /* low 0: none */
+    uint32_t length;
+    uint8_t path[1024];
+};
+
 struct st_state {
     const struct st_plan *plan;
     struct st_ring_header *ring;
@@ -314,7 +321,7 @@ int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
 void st_seal(void);
 _Noreturn void st_jump(uint64_t sp, uint64_t entry);
-uint64_t *st_with_shim(uint64_t *sp, const struct st_bundle *bundle);
+uint64_t *st_with_shim(uint64_t *sp, const uint8_t *shim);
 
 /* user memory */
 int64_t st_copy_in(void *to, const void *from, uint64_t size);
@@ -402,13 +409,16 @@ int64_t st_execute(struct st_call *call);
 
 /* events */
 int st_traced(const struct st_block *block, int32_t sysno);
-void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site);
+void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs);
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
 void st_trace_after(struct st_record *record);
 void st_trace_finish(struct st_block *block, struct st_record *record);
 void st_trace_interrupted(struct st_block *block, struct st_record *record);
-void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, uint64_t rip);
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, const struct st_regs *regs);
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
+void st_trace_exec(struct st_block *block, const struct st_object objects[2]);
+void st_trace_chunk(struct st_block *block, uint64_t address, uint32_t kind, const void *bytes, uint32_t size);
+void st_trace_stack(struct st_block *block, const struct st_regs *regs);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
 extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];
 

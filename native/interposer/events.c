@@ -157,7 +157,8 @@ static int ends(int32_t sysno)
     return sysno == __NR_exit || sysno == __NR_exit_group;
 }
 
-void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site)
+/* regs: the program's at the call; NULL: it has no stack to show. */
+void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs)
 {
     uint64_t said = 0;
     struct st_entry *entry = (struct st_entry *)begin(block, ST_EVENT_ENTRY, sysno, sizeof *entry);
@@ -165,6 +166,7 @@ void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6
     entry->site = site;
     if (ends(sysno)) entry->event.flags |= ST_EVENT_NO_RETURN;
     captured(block, args, sysno == __NR_rt_sigreturn ? (int64_t)args[0] : 0, ST_CAPTURE_ENTRY); /* its frame */
+    if (regs) st_trace_stack(block, regs);
     finish(block, &said);
 }
 
@@ -247,7 +249,7 @@ void st_trace_finish(struct st_block *block, struct st_record *record)
 
 /* ---- signals and tasks ----------------------------------------------------------------------------------- */
 
-static void add_chunk(struct st_block *block, uint64_t address, uint32_t kind, const void *bytes, uint32_t size)
+void st_trace_chunk(struct st_block *block, uint64_t address, uint32_t kind, const void *bytes, uint32_t size)
 {
     struct st_event *event = (struct st_event *)block->frame;
     struct st_chunk *chunk = (struct st_chunk *)(block->frame + event->size);
@@ -256,13 +258,14 @@ static void add_chunk(struct st_block *block, uint64_t address, uint32_t kind, c
     event->size += (uint32_t)sizeof *chunk + ((size + 7) & ~7u);
 }
 
-/* rip: where the program was. */
-void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, uint64_t rip)
+/* regs: where the program was. */
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, const struct st_regs *regs)
 {
     uint64_t said = 0;
     if (!speaks(block)) return;
     begin(block, ST_EVENT_SIGNAL, signal, sizeof(struct st_event));
-    add_chunk(block, rip, ST_CHUNK_MEMORY, info, sizeof *info);
+    st_trace_chunk(block, regs->rip, ST_CHUNK_MEMORY, info, sizeof *info);
+    st_trace_stack(block, regs);
     finish(block, &said);
 }
 
@@ -272,5 +275,21 @@ void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16
     uint64_t said = 0;
     if (!speaks(block)) return;
     begin(block, kind, number, sizeof(struct st_event))->flags = flags;
+    finish(block, &said);
+}
+
+/* Another program has taken this one's place; objects: what it consists of so far. */
+void st_trace_exec(struct st_block *block, const struct st_object objects[2])
+{
+    uint64_t said = 0;
+    uint8_t bytes[8 + sizeof objects->path];
+    if (!speaks(block)) return;
+    begin(block, ST_EVENT_EXEC, block->tid, sizeof(struct st_event));
+    for (int i = 0; i < 2; i++) {
+        if (!objects[i].low) continue;
+        memcpy(bytes, &objects[i].high, 8);
+        memcpy(bytes + 8, objects[i].path, objects[i].length);
+        st_trace_chunk(block, objects[i].low, ST_CHUNK_OBJECT, bytes, 8 + objects[i].length);
+    }
     finish(block, &said);
 }

@@ -67,7 +67,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
         return;
     }
     const uint64_t args[6] = {uc->regs.rdi, uc->regs.rsi, uc->regs.rdx, uc->regs.r10, uc->regs.r8, uc->regs.r9};
-    st_trace_entry(block, call->sysno, args, call->site);
+    st_trace_entry(block, call->sysno, args, call->site, &uc->regs);
     judged(block, uc, call);
     if (uc->regs.rip == call->site) st_trace_exit(block, call->sysno, args, (int64_t)uc->regs.rax, call->event_flags);
 }

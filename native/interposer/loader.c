@@ -109,6 +109,14 @@ static void map_bundle(void)
     bundle = found;
 }
 
+/* What brings Python to the handlers, or the reader of Python stacks to the program; NULL: nothing does. */
+static const uint8_t *shim(void)
+{
+    const struct st_plan *plan = st_state.plan;
+    if (bundle) return (const uint8_t *)bundle + bundle->shim.offset;
+    return plan->flags & ST_PLAN_STACK_PYTHON ? ST_PLAN_AT(uint8_t, plan->texts) + plan->shim.offset : NULL;
+}
+
 static struct st_ring_header *map_ring(uint64_t at, uint64_t size, uint64_t offset)
 {
     int64_t r = ST_SYS(__NR_mmap, at, size, 3 /* read, write */, 0x100001 /* MAP_SHARED | FIXED_NOREPLACE */, ST_KEPT_RING, offset);
@@ -264,25 +272,37 @@ static void set_name(const uint8_t *path)
 }
 
 /* The call that brought us here has returned 0, if in another program. */
-static void trace_exec(const struct stack *stack)
+static void trace_exec(const struct stack *stack, const struct st_object objects[2])
 {
     struct st_block *block = st_block_at(0);
     const uint64_t args[6] = {stack->sp[1], (uint64_t)(stack->sp + 1), 0, 0, 0, 0};
     if (st_traced(block, __NR_execve) || st_traced(block, __NR_execveat)) st_trace_exit(block, __NR_execve, args, 0, 0);
-    st_trace_task(block, ST_EVENT_EXEC, block->tid, 0);
+    st_trace_exec(block, objects);
+}
+
+/* Where the file of a descriptor has been mapped, said while the descriptor is still open. */
+static void note_object(struct st_object *object, int32_t fd, const struct st_elf *elf, const struct st_image *image)
+{
+    if (!(st_state.plan->flags & ST_PLAN_STACK)) return;
+    object->length = st_capture_link(fd, object->path, sizeof object->path);
+    object->low = image->base + elf->low;
+    object->high = image->base + elf->high;
 }
 
 static _Noreturn void start(struct stack *stack, const struct orders *orders)
 {
     struct st_elf elf, other;
     struct st_image program, interpreter = {0};
+    struct st_object objects[2] = {{0}, {0}};
     uint64_t name = stack->sp[2], random[2];
     st_signals_kept(st_block_at(0), (uint32_t)orders->signals, orders->ignored);
     draw(random);
     map_file((int32_t)orders->fd, &elf, &program, orders->interpreter >= 0 ? random : NULL);
+    note_object(&objects[0], (int32_t)orders->fd, &elf, &program);
     ST_SYS(__NR_close, orders->fd);
     if (orders->interpreter >= 0) {
         map_file((int32_t)orders->interpreter, &other, &interpreter, NULL);
+        note_object(&objects[1], (int32_t)orders->interpreter, &other, &interpreter);
         ST_SYS(__NR_close, orders->interpreter);
     }
     if (elf.executable_stack) make_executable(stack);
@@ -291,13 +311,13 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     /* a program that moves and has no ld.so, or is it, lies among the mappings: no room to grow there */
     int in_the_way = elf.header.e_type == ET_DYN && orders->interpreter < 0;
     describe(stack, &program, (in_the_way ? PIE_BASE : program.end) + (random[1] & 0x1fff) * 4096);
-    if (bundle && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, bundle);
+    if (shim() && orders->interpreter >= 0) stack->sp = st_with_shim(stack->sp, shim());
     set_name((const uint8_t *)name);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
     st_seal();
     if (st_state.ring->armed == 1) st_state.ring->armed = 2;
-    trace_exec(stack);
+    trace_exec(stack, objects);
     ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &orders->mask, 0, 8); /* what has come since the exec arrives now */
     st_jump((uint64_t)stack->sp, orders->interpreter >= 0 ? interpreter.entry : program.entry);
 }
@@ -317,7 +337,7 @@ static _Noreturn void first(const struct stack *stack, const uint8_t *orders)
     block->call.tid = block->tid;
     for (int i = 0; i < 3; i++) block->call.path_length[i] = block->call.resolved_length[i] = -1;
     const uint64_t args[6] = {argv[1], (uint64_t)(argv + 2), (uint64_t)(argv + stack->sp[0] + 1), 0, 0, 0};
-    if (st_traced(block, __NR_execve)) st_trace_entry(block, __NR_execve, args, 0);
+    if (st_traced(block, __NR_execve)) st_trace_entry(block, __NR_execve, args, 0, NULL);
     int64_t r = st_exec_prepare(block, (uint64_t)-100, (const uint8_t *)argv[1], (const uint8_t *)argv[1], (uint64_t)(argv + 2),
                                 (uint64_t)(argv + stack->sp[0] + 1), 0, out);
     if (r >= 0) ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, 0, 8);

@@ -363,7 +363,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
     struct st_sigaction action = take_action(block->sighand, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
-        st_trace_signal(block, signal, &frame->info, uc->regs.rip);
+        st_trace_signal(block, signal, &frame->info, &uc->regs);
         take_default(signal, &frame->info);
         return 0;
     }
@@ -380,7 +380,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
     if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
     uc->stack = block->stack_virtual;
     if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
-    st_trace_signal(block, signal, &frame->info, uc->regs.rip);
+    st_trace_signal(block, signal, &frame->info, &uc->regs);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;
@@ -423,7 +423,7 @@ static void trace_sigreturn(struct st_block *block, const struct st_context *uc)
     const st_mask all = ST_ALL_BLOCKED & ~ST_SYNCHRONOUS;
     const uint64_t args[6] = {(uint64_t)uc};
     ST_SYS(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, 0, 8); /* sigreturn sets the program's */
-    st_trace_entry(block, __NR_rt_sigreturn, args, 0);
+    st_trace_entry(block, __NR_rt_sigreturn, args, 0, NULL);
     st_trace_exit(block, __NR_rt_sigreturn, args, (int64_t)uc->regs.rax, 0);
 }
 

@@ -55,9 +55,10 @@ void st_tasks_free(struct st_tasks *tasks);
 void st_tasks_feed(struct st_tasks *tasks, const uint8_t *frames, uint64_t size);
 uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, uint8_t *out, uint64_t room);
 /* ---- leaving calls out. path_arguments: by number of the call, bit i: argument i is a path. by_fd: only calls on `fds`.
- * slower_ns: only calls that took as long. */
+ * slower_ns: only calls that took as long. mapping: calls that stay in any case, marked ST_EVENT_UNSHOWN where they are left
+ * out; unshown: calls that are always. Bits by number. */
 struct st_select_options {
-    uint64_t fds[16], slower_ns;
+    uint64_t fds[16], slower_ns, mapping[8], unshown[8];
     uint32_t by_fd, pad;
     uint8_t path_arguments[512];
 };

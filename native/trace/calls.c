@@ -128,6 +128,7 @@ void st_line_exit(struct st_lines *l, struct thread *t, const struct st_exit *fr
     }
     st_line_end(l, t, b);
     st_lines_dump(&d, b);
+    st_line_stack(l, b, t->entry.data, (uint32_t)t->entry.used);
 }
 
 /* A call that will not return: "= ?". */
@@ -156,4 +157,5 @@ void st_line_abandon(struct st_lines *l, struct thread *t, uint64_t time)
         b = to;
     }
     st_line_end(l, t, b);
+    st_line_stack(l, b, t->entry.data, (uint32_t)t->entry.used);
 }

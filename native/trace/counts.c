@@ -65,7 +65,7 @@ static void count(struct st_counts *counts, uint32_t sysno, int64_t result, uint
 
 static void feed(struct st_counts *counts, const struct st_event *event)
 {
-    if (event->kind != ST_EVENT_ENTRY && event->kind != ST_EVENT_EXIT) return;
+    if ((event->kind != ST_EVENT_ENTRY && event->kind != ST_EVENT_EXIT) || (event->flags & ST_EVENT_UNSHOWN)) return;
     struct begun *slot = slot_of(counts, event->tid);
     if (!slot) return;
     if (event->kind == ST_EVENT_ENTRY) {

@@ -33,6 +33,7 @@ void st_line_signal(struct st_lines *l, struct thread *t, const struct st_event 
         st_putf(b, "--- stopped by %s ---", st_signal_name((uint32_t)event->sysno, room));
     }
     st_line_end(l, t, b);
+    st_line_stack(l, b, (const uint8_t *)event, size);
 }
 
 void st_line_task_end(struct st_lines *l, struct thread *t, const struct st_event *event)

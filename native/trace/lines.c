@@ -93,6 +93,8 @@ void st_thread_forget(struct st_lines *l, struct thread *t)
 static void frame(struct st_lines *l, const struct st_event *event, uint32_t size)
 {
     struct thread *t;
+    if (l->options.stacks) st_stacks_feed(l->options.stacks, (const uint8_t *)event, size);
+    if (event->flags & ST_EVENT_UNSHOWN) return;
     if (event->kind == ST_EVENT_CLOCK) {
         st_line_clock(l, event, size);
         return;

@@ -105,15 +105,30 @@ static uint8_t *put(uint8_t *to, const void *frame, uint32_t size)
     return to + size;
 }
 
+static int has(const uint64_t bits[8], int32_t sysno)
+{
+    return (uint32_t)sysno < ST_NR_MAX && (bits[sysno / 64] >> (sysno % 64) & 1);
+}
+
+/* A frame that is not to be shown: gone, unless it says what is mapped. */
+static uint8_t *put_unshown(const struct st_select *select, uint8_t *to, const struct st_event *event)
+{
+    if (!has(select->options.mapping, event->sysno)) return to;
+    struct st_event *moved = (struct st_event *)to;
+    to = put(to, event, event->size);
+    moved->flags |= ST_EVENT_UNSHOWN;
+    moved->checksum = st_frame_sum(moved);
+    return to;
+}
+
 static uint8_t *entered(struct st_select *select, struct under_way *task, const struct st_entry *entry, uint8_t *to)
 {
-    task->wanted = (uint32_t)entry_wanted(select, entry);
-    if (!task->wanted) return to;
-    if (!select->options.slower_ns) return put(to, entry, entry->event.size);
+    task->wanted = !has(select->options.unshown, entry->event.sysno) && entry_wanted(select, entry);
+    if (task->wanted && !select->options.slower_ns) return put(to, entry, entry->event.size);
     free(task->held);
-    task->held = malloc(entry->event.size);
+    task->held = task->wanted ? malloc(entry->event.size) : NULL;
     if (task->held) memcpy(task->held, entry, entry->event.size);
-    return to;
+    return put_unshown(select, to, &entry->event);
 }
 
 /* An entry that was held comes out with its exit: `room` is what lies between the frames read and those written. */
@@ -133,6 +148,8 @@ static uint8_t *left(struct st_select *select, struct under_way *task, const str
             end = put(to, event, event->size);
         }
         select->shown++;
+    } else {
+        end = put_unshown(select, to, event);
     }
     free(task->held);
     task->held = NULL;

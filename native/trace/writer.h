@@ -58,5 +58,6 @@ void st_line_abandon(struct st_lines *l, struct thread *t, uint64_t time);
 void st_line_signal(struct st_lines *l, struct thread *t, const struct st_event *event, uint32_t size);
 void st_line_task_end(struct st_lines *l, struct thread *t, const struct st_event *event);
 void st_line_exec(struct st_lines *l, const struct st_event *event);
+void st_line_stack(struct st_lines *l, struct st_buffer *b, const uint8_t *frame, uint32_t size);
 void st_line_clock(struct st_lines *l, const struct st_event *event, uint32_t size);
 #endif

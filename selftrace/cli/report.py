@@ -202,10 +202,19 @@ def _table(counts: Counts, file: IO[bytes], arguments: argparse.Namespace) -> No
 
 
 def _json(capture: Capture, file: IO[bytes], arguments: argparse.Namespace) -> None:
-    from selftrace.reports.jsonlines import lines
+    from selftrace.events.stacks import NativeStacks
+    from selftrace.reports.jsonlines import event_lines, line, lines
 
-    for line in lines(capture.metadata, _events(capture)):
-        file.write(line.encode("ascii"))
+    stacks = NativeStacks() if capture.metadata.stack == "native" else None
+    pairing = Pairing(capture.metadata)
+
+    def texts() -> Iterator[str]:
+        yield from lines(capture.metadata, ())
+        yield from event_lines(pairing, capture, stacks)
+        yield from map(line, pairing.unfinished())
+
+    for text in texts():
+        file.write(text.encode("ascii"))
 
 
 def _perfetto(capture: Capture, file: IO[bytes], arguments: argparse.Namespace) -> None:

@@ -73,6 +73,7 @@ def _metadata(options: TraceOptions) -> Metadata:
         monotonic_ns=time.monotonic_ns(),
         realtime_ns=time.time_ns(),
         string_limit=options.string_limit,
+        stack=options.stack_trace,
     )
 
 
@@ -157,14 +158,24 @@ def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: se
 
 def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
     """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    from selftrace.trace.shown import mapping_calls, shown_calls
+
     given = () if shown_by_c else options.paths
-    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit):
+    mapping = mapping_calls(options, table())
+    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit or mapping):
         return
     paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
         call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
     }
-    tracer.drain.leave_out(paths=paths, fds=options.fds, slower_ns=options.slower_ns, arguments=arguments)
+    tracer.drain.leave_out(
+        paths=paths,
+        fds=options.fds,
+        slower_ns=options.slower_ns,
+        arguments=arguments,
+        mapping=mapping,
+        unshown=mapping - shown_calls(options, table()),
+    )
 
 
 def _let_go(options: TraceOptions) -> None:
@@ -201,6 +212,8 @@ def _trace(options: TraceOptions, presented: str) -> int:
                 sink.close(detached=detached)
     finally:
         tracer.close()
+    for note in tracer.notes:
+        print(f"selftrace: {note}", file=sys.stderr)
     if tracer.lost:
         print(f"selftrace: {tracer.lost} events were lost: the ring was full or a writer was killed", file=sys.stderr)
     if number:

@@ -9,7 +9,8 @@
 
 Metadata, of which a reader ignores what it does not know: "selftrace" (version that wrote it), "arch" ("x86_64"),
 "command" (list of words), "monotonic_ns" and "realtime_ns" (both clocks at the same instant, at the start),
-"string_limit" (bytes of a string that were captured at most), "pid" (of the first process; 0: not known).
+"string_limit" (bytes of a string that were captured at most), "pid" (of the first process; 0: not known), "stack"
+("native" or "python": what entries and signals have of it; empty: nothing).
 
 A frame is `struct st_event` of native/selftrace.h with what follows it: `time` is CLOCK_MONOTONIC in nanoseconds, `stamp` is
 ST_EVENT_STAMP, `checksum` is what native/trace/frame.h computes. A writer appends whole frames and nothing else, so a file is
@@ -52,6 +53,7 @@ class Metadata:
     realtime_ns: int = 0
     string_limit: int = 32
     pid: int = 0
+    stack: str = ""
 
 
 def encode_header(metadata: Metadata) -> bytes:
@@ -158,7 +160,7 @@ class Capture:
         if name == "command":
             right = isinstance(value, list) and all(isinstance(word, str) for word in value)
             value = tuple(value) if right else value
-        elif name in ("selftrace", "arch"):
+        elif name in ("selftrace", "arch", "stack"):
             right = isinstance(value, str)
         else:
             right = type(value) is int and 0 <= value < 1 << 63

@@ -56,15 +56,26 @@ class Drain:
         return self._view[:size]
 
     def leave_out(
-        self, *, paths: Sequence[str], fds: frozenset[int] | None, slower_ns: int, arguments: Mapping[int, int]
+        self,
+        *,
+        paths: Sequence[str],
+        fds: frozenset[int] | None,
+        slower_ns: int,
+        arguments: Mapping[int, int],
+        mapping: frozenset[int] = frozenset(),
+        unshown: frozenset[int] = frozenset(),
     ) -> None:
         """From now on only calls on these paths or descriptors, or that take as long. arguments: sysno → bits of those that
-        are paths. Raises ValueError for too many paths."""
+        are paths. mapping: calls that stay, marked, where they are left out; unshown: calls that always are.
+        Raises ValueError for too many paths."""
         options = self._ffi.new("struct st_select_options *")
         options.slower_ns, options.by_fd = slower_ns, fds is not None
         for fd in fds or ():
             if fd < 1024:
                 options.fds[fd // 64] |= 1 << fd % 64
+        for of, numbers in ((options.mapping, mapping), (options.unshown, unshown)):
+            for sysno in numbers:
+                of[sysno // 64] |= 1 << sysno % 64
         for sysno, bits in arguments.items():
             options.path_arguments[sysno] = bits
         self._select = self._ffi.gc(self._lib.st_select_new(options), self._lib.st_select_free)

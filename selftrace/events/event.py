@@ -172,6 +172,11 @@ class TraceEvent:
         return tuple([_frame(line) for line in raw.decode("utf-8", "replace").splitlines()]) if raw else ()
 
     @property
+    def beginning(self) -> bytes | None:
+        """The frame of a call's entry, or of another event; None if it was lost."""
+        return self._enter
+
+    @property
     def info(self) -> dict[str, Any]:
         """What is known of other kinds. Signal: si_signo, si_code, si_pid … Fork: parent (its tid), thread (bool). Exec:
         former_tid. Exit: exit_code, signal (its name), None if not known. Lost: count."""

@@ -46,6 +46,8 @@ class Pairing:
         opened = self._open
         for frame in source:
             _, _, _, time_ns, pid, tid, kind, flags, sysno = _HEAD(frame)
+            if flags & frames.UNSHOWN:
+                continue
             if kind == frames.ENTRY:
                 if tid in opened:
                     yield self._unfinished(tid)

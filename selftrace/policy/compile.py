@@ -106,6 +106,8 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             rules=tuple(self.native_rules),
             trace=model.tracing is not None,
             trace_one=model.tracing is not None and not model.tracing.follow,
+            stack=model.tracing.stack if model.tracing is not None else "",
+            shim=model.tracing.shim if model.tracing is not None else "",
             no_vdso=model.tracing is not None and not model.tracing.vdso,
             traced=dict(model.tracing.calls) if model.tracing is not None else {},
             string_limit=model.tracing.string_limit if model.tracing is not None else 0,

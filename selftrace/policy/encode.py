@@ -5,6 +5,7 @@ The structures come from the header itself, through cffi: there is no second des
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -261,8 +262,12 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.trace * lib.ST_PLAN_TRACE
         | native.trace_one * lib.ST_PLAN_TRACE_ONE
         | native.no_vdso * lib.ST_PLAN_NO_VDSO
+        | (native.stack == "native") * lib.ST_PLAN_STACK
+        | (native.stack == "python") * lib.ST_PLAN_STACK_PYTHON
     )
     head.string_limit = native.string_limit
+    if native.shim:
+        head.shim = writer.text(os.fsencode(native.shim) + b"\0")
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row
     head.tasks, head.tasks_row = native.tasks, native.tasks_row

@@ -151,12 +151,15 @@ class Limits:
 @record
 class Tracing:
     """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string; follow: also of other
-    threads than the first, and of other processes; vdso: programs keep theirs."""
+    threads than the first, and of other processes; vdso: programs keep theirs; stack: what of it is captured with each call."""
 
     calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
     string_limit: int = 32
     follow: bool = True
     vdso: bool = True
+    stack: Literal["", "native", "python"] = ""
+    shim: str = ""
+    """What reads Python stacks: a path."""
 
 
 @record

@@ -276,6 +276,10 @@ class NativeSpec:
     """Signals and tasks are written into the ring as events, and the calls of `traced`."""
     trace_one: bool = False
     """Of the first thread alone."""
+    stack: str = ""
+    """What is captured of the stack with each call: nothing, "native" or "python"."""
+    shim: str = ""
+    """What is put into programs to read Python stacks: a path."""
     no_vdso: bool = False
     """Programs are started without a vDSO."""
     traced: dict[int, tuple[Capture, ...]] = fresh(default_factory=dict)

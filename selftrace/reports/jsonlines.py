@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from selftrace.events.capture import Metadata
     from selftrace.events.event import TraceEvent
+    from selftrace.events.pairing import Pairing
+    from selftrace.events.stacks import NativeStacks
 
 SCHEMA = 1
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -62,6 +64,28 @@ def to_dict(event: TraceEvent) -> dict[str, Any]:
         found.update(name=event.name, info=event.info)
         return found
     return {**found, **event.info}
+
+
+def event_lines(pairing: Pairing, source: Iterable[bytes], stacks: NativeStacks | None) -> Iterator[str]:
+    """The lines of the events that frames complete; stacks: unwinds those that they have."""
+    if stacks is None:
+        yield from map(line, pairing.feed(source))
+        return
+    for frame in source:
+        stacks.feed(frame)
+        for event in pairing.feed((frame,)):
+            yield _encode({**to_dict(event), **_native(stacks, event)}) + "\n"
+
+
+def _native(stacks: NativeStacks, event: TraceEvent) -> dict[str, Any]:
+    found = stacks.of(event.beginning) if event.kind in ("call", "signal") else ()
+    if not found:
+        return {}
+    return {
+        "native_stack": [
+            {"object": f.object, "symbol": f.symbol, "offset": f.offset, "address": f.address, "pc": f.pc} for f in found
+        ]
+    }
 
 
 def line(event: TraceEvent) -> str:

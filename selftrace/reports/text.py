@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selftrace.errors import UnsupportedError
+from selftrace.events import stacks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def write(file: IO[bytes], metadata: Metadata, blocks: Iterable[tuple[bytes, int
         chosen.start_ns = (metadata.realtime_ns - metadata.monotonic_ns) & 0xFFFFFFFFFFFFFFFF
     for name, value in options.items():
         setattr(chosen, name, value)
+    unwinder = stacks.new(ffi, lib) if metadata.stack == "native" else None
+    if unwinder is not None:
+        chosen.stacks = unwinder
     lines = lib.st_lines_new(chosen)
     if lines == ffi.NULL:
         raise MemoryError

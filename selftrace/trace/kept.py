@@ -8,9 +8,11 @@ import sys
 import zlib
 
 from selftrace import __version__, cache
+from selftrace.backends import bundle
 from selftrace.kernel import features as kernel_features
 from selftrace.prepared import Prepared, from_data, packed, to_data
 from selftrace.record import to_tuple
+from selftrace.trace.shown import stack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ def _key(options: TraceOptions, features: Features) -> bytes:
         options.string_limit,
         options.follow,
         options.vdso,
+        stack(options),
+        bundle.stack_shim() if stack(options) == "python" else "",
     )
     stamps = (kernel_features.code_stamp(), kernel_features.libseccomp_stamp(), os.uname().release)
     return packed((__version__, sys.hexversion, stamps, to_tuple(features), chosen))
@@ -60,4 +64,4 @@ def _fresh(options: TraceOptions, features: Features) -> Prepared:
     from selftrace.compiling import compiled
     from selftrace.trace.model import make_model
 
-    return compiled(make_model(options, features.arch), features)[0]
+    return compiled(make_model(options, features.arch, shim=bundle.stack_shim()), features)[0]

@@ -7,7 +7,7 @@ from importlib import import_module
 from selftrace.calls import Table, table
 from selftrace.policy.model import Default, PolicyModel, Tracing
 from selftrace.trace.faults import rules_of
-from selftrace.trace.shown import shown_calls, unknown_calls
+from selftrace.trace.shown import mapping_calls, shown_calls, stack, unknown_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,20 +45,29 @@ def _check_faults(options: TraceOptions, of: Table) -> None:
             raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
 
 
-def make_model(options: TraceOptions, arch: str = "x86_64") -> PolicyModel:
-    """The policy of a trace. Raises ValueError for a fault that could never fire."""
+def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -> PolicyModel:
+    """The policy of a trace. shim: what reads Python stacks, a path. Raises ValueError for a fault that could never fire."""
     of = table(arch)
     _check_faults(options, of)
     ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
     calls: dict[int, tuple[Capture, ...]]
     calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
+    linked = captures(arch, links=True)
+    calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
     dumped = _DUMPED if options.read_fds or options.write_fds else 0
-    within = frozenset(calls) & frozenset(of.by_number)
+    within = shown_calls(options, of) & frozenset(of.by_number)
     rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=max(options.string_limit, dumped), follow=options.follow, vdso=options.vdso),
+        tracing=Tracing(
+            calls=calls,
+            string_limit=max(options.string_limit, dumped),
+            follow=options.follow,
+            vdso=options.vdso,
+            stack=stack(options),
+            shim=shim if stack(options) == "python" else "",
+        ),
         rules=tuple(rules),
     )

@@ -7,6 +7,7 @@ import sys
 import time
 
 from selftrace.calls import table
+from selftrace.events import stacks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class TextSink:
         self._lib.st_lines_defaults(chosen)
         line_options(options, chosen, calls)
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
+        if options.stack_trace == "native":
+            self._stacks = chosen.stacks = stacks.new(self._ffi, self._lib)
         self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options), *_named(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
@@ -285,7 +288,7 @@ class JsonSink:
     """JSON lines, made in Python as the events come."""
 
     def __init__(self, name: str, metadata: Metadata) -> None:
-        """Opens the output, - is standard output. Raises OSError."""
+        """Opens the output, - is standard output. Raises OSError, UnsupportedError without what unwinds stacks."""
         from selftrace.events.frames import Finder
         from selftrace.events.pairing import Pairing
         from selftrace.reports import jsonlines
@@ -293,6 +296,7 @@ class JsonSink:
         self._lines = jsonlines
         self._file: IO[str] = sys.stdout if name == "-" else open(name, "w", encoding="utf-8")  # noqa: SIM115
         self._find, self._pairing = Finder(), Pairing(metadata)
+        self._stacks = stacks.NativeStacks() if metadata.stack == "native" else None
         self._file.writelines(jsonlines.lines(metadata, ()))
 
     def feed(self, frames: memoryview) -> None:
@@ -302,7 +306,7 @@ class JsonSink:
         block = bytes(frames)
         offsets, end, _ = self._find(block)
         parts = map(block.__getitem__, map(slice, offsets, [*offsets[1:], end]))
-        self._file.writelines(self._lines.line(event) for event in self._pairing.feed(parts))
+        self._file.writelines(self._lines.event_lines(self._pairing, parts, self._stacks))
         self._file.flush()
 
     def close(self, *, detached: bool) -> None:
