@@ -31,9 +31,10 @@ static int reader_gone(const struct st_ring_header *ring)
     return (word & FUTEX_OWNER_DIED) || !(word & FUTEX_TID_MASK);
 }
 
+/* The reader may be past `end` by now, if whoever asks has slept: then there is room too. */
 static int has_room(const struct st_ring_header *ring, uint64_t end)
 {
-    return end - __atomic_load_n(&ring->trace_consumed, __ATOMIC_ACQUIRE) <= ring->trace_size;
+    return (int64_t)(end - __atomic_load_n(&ring->trace_consumed, __ATOMIC_ACQUIRE)) <= (int64_t)ring->trace_size;
 }
 
 /* Waits for room up to `end` as long as somebody reads; 0: the frame is dropped. */

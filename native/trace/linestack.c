@@ -11,7 +11,7 @@ static void native(struct st_lines *l, struct st_buffer *b, const uint8_t *frame
         st_puts(b, " > ");
         if (f->object) st_puts(b, f->object);
         if (f->object) st_putc(b, '(');
-        if (f->symbol) st_putf(b, "%s+%#llx", f->symbol, (unsigned long long)f->offset);
+        if (f->symbol) st_putf(b, "%s+0x%llx", f->symbol, (unsigned long long)f->offset);
         if (f->object) st_puts(b, ") ");
         st_putf(b, "[%#llx]\n", (unsigned long long)(f->object ? f->address : f->pc));
     }
