@@ -238,3 +238,14 @@ def test_another_version_of_python_is_named(place: Path) -> None:
     done = subprocess.run([*TRACE, *words], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr.count("CPython 3.1, selftrace is built for") == 1
+
+
+@needs_libdw
+def test_a_ring_that_turns_fast_holds_nobody_up(place: Path) -> None:
+    """With stacks the ring holds five hundred events: writers sleep while it turns."""
+    source = Path(__file__).parents[1] / "conformance" / "stress.c"
+    subprocess.run(["gcc", "-O1", "-w", "-pthread", "-o", str(place / "stress"), str(source)], check=True)
+    words = ["-k", "-e", "trace=getppid,wait4,rt_tgsigqueueinfo", "-o", str(place / "stress.strc"), str(place / "stress"), "1"]
+    done = subprocess.run([*TRACE, *words], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (place / "stress.strc").unlink()
