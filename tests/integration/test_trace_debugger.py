@@ -15,7 +15,17 @@ import pytest
 from tests.integration.traced import TRACE
 
 HERE = Path(__file__).resolve().parent
-ATTACHED = ["-batch", "-ex", "handle SIGSYS nostop noprint pass", "-ex", "attach {pid}", "-ex", "shell touch {flag}", "-ex", "continue"]
+ATTACHED = [
+    "-batch",
+    "-ex",
+    "handle SIGSYS nostop noprint pass",
+    "-ex",
+    "attach {pid}",
+    "-ex",
+    "shell touch {flag}",
+    "-ex",
+    "continue",
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,5 +66,5 @@ def test_both_sides_while_gdb_is_attached(style: str, place: Path) -> None:
     else:
         assert f"ptrace(PTRACE_SETOPTIONS, {child}, NULL, PTRACE_O_TRACESYSGOOD|PTRACE_O_TRACEFORK) = 0" in text
         assert f"ptrace(PTRACE_CONT, {child}, NULL, 0)" in text
-        assert "{WIFSTOPPED(s) && WSTOPSIG(s) == SIGTRAP} | PTRACE_EVENT_FORK << 16" in text
+        assert "{WIFSTOPPED(s) && WSTOPSIG(s) == SIGTRAP}|PTRACE_EVENT_FORK<<16" in text
         assert "{WIFEXITED(s) && WEXITSTATUS(s) == 7}" in text
