@@ -127,7 +127,7 @@ struct st_event {
 #define ST_EVENT_CUT 16        /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
-#define ST_EVENT_SIGNALLED 256 /* exit: a fault sent a signal */
+#define ST_EVENT_SIGNALLED 512 /* exit: a fault sent a signal */
 #define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
 #define ST_EVENT_UNSHOWN 256   /* by the reader: only there so that stacks can be unwound */
 

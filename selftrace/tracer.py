@@ -109,7 +109,7 @@ class Tracer:
                 break
             else:
                 now = time.monotonic()
-                dead = self._drain.dead(self.pid, self._reap()) if now >= look else batch
+                dead = self._drain.dead(self.pid, self._reap()) if now >= look and not self._drain.pending else batch
                 look = now + _LOOK_S if now >= look else look
                 yield dead
                 poll.poll(_IDLE_MS)
@@ -125,7 +125,7 @@ class Tracer:
             else:
                 time.sleep(0.01)
         self._reap(wait=True)
-        yield self._drain.dead(self.pid, self._reap())
+        yield self._drain.dead(self.pid, self._reap(), last=True)
 
     def _reap(self, *, wait: bool = False) -> int:
         """The program's wait status; -1: it has not ended, or somebody else has been told."""

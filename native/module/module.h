@@ -48,12 +48,13 @@ uint64_t st_drain_read(struct st_drain *drain, uint8_t *out, uint64_t room);
 /* Frames that did not fit, or were never finished. */
 uint64_t st_drain_lost(const struct st_drain *drain);
 /* ---- tasks that were killed: `dead` makes the frames of their ends. first: the process that we are the parent of, and the
- * wait status that it had; -1: not known. Returns the bytes written. */
+ * wait status that it had; -1: not known. A task is taken for dead when it was gone the time before too, and everything has
+ * been read in between; last: nothing comes any more. Returns the bytes written. */
 struct st_tasks;
 struct st_tasks *st_tasks_new(void);
 void st_tasks_free(struct st_tasks *tasks);
 void st_tasks_feed(struct st_tasks *tasks, const uint8_t *frames, uint64_t size);
-uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, uint8_t *out, uint64_t room);
+uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, int32_t last, uint8_t *out, uint64_t room);
 /* ---- leaving calls out. path_arguments: by number of the call, bit i: argument i is a path. by_fd: only calls on `fds`.
  * slower_ns: only calls that took as long. mapping: calls that stay in any case, marked ST_EVENT_UNSHOWN where they are left
  * out; unshown: calls that are always. Bits by number. */

@@ -14,6 +14,7 @@
 struct task {
     int32_t pid, tid; /* tid 0: free, -1: was in use */
     int32_t status;   /* what an exit_group of its process said; -1: nothing */
+    int32_t gone;     /* was gone when it was last looked for: what it wrote before has been read by the next time */
 };
 struct st_tasks {
     uint32_t highest; /* slots below are looked at */
@@ -42,7 +43,7 @@ static void begins(struct st_tasks *tasks, int32_t pid, int32_t tid)
     struct task *task = find(tasks, tid);
     if (!task) task = find(tasks, -1);
     if (!task && tasks->highest < SLOTS) task = &tasks->tasks[tasks->highest++];
-    if (task) *task = (struct task){pid, tid, -1};
+    if (task) *task = (struct task){pid, tid, -1, 0};
 }
 
 static void ends(struct st_tasks *tasks, const struct st_event *event)
@@ -81,7 +82,7 @@ static struct st_event end_of(const struct task *task)
 }
 
 /* Who is gone without a word. The first process' status is what its parent, we, was told. */
-uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, uint8_t *out, uint64_t room)
+uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, int32_t last, uint8_t *out, uint64_t room)
 {
     uint64_t used = 0;
     int said;
@@ -90,6 +91,7 @@ uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, ui
         int ours = task->tid > 0 && task->pid == task->tid && task->pid != first; /* by CLONE_PARENT: nobody else may reap it */
         if (ours && waitpid(task->pid, &said, WNOHANG) == task->pid) task->status = said;
         if (task->tid <= 0 || syscall(SYS_tgkill, task->pid, task->tid, 0) == 0 || errno != ESRCH) continue;
+        if (!task->gone++ && !last) continue;
         if (task->pid == first && task->status < 0) task->status = status;
         *(struct st_event *)(out + used) = end_of(task);
         used += sizeof(struct st_event);

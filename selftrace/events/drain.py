@@ -88,9 +88,12 @@ class Drain:
         """Calls that have returned and were not left out; counted after `leave_out`."""
         return int(self._lib.st_select_shown(self._select)) if self._select is not None else 0
 
-    def dead(self, first: int, status: int) -> memoryview:
-        """The ends of tasks that were killed, as frames. first: our child; status: its wait status, -1: not known."""
-        size = self._lib.st_tasks_dead(self._tasks, first, status, self._bytes, _ROOM)
+    def dead(self, first: int, status: int, *, last: bool = False) -> memoryview:
+        """The ends of tasks that were killed, as frames, once all that they wrote has been read: call it when that is so.
+
+        first: our child; status: its wait status, -1: not known. last: nobody is left to write.
+        """
+        size = self._lib.st_tasks_dead(self._tasks, first, status, last, self._bytes, _ROOM)
         return self._view[:size]
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _RING_BYTES = 64 << 20
 _ROOM = 1 << 20
-_ACTED = frames.INJECTED | frames.DELAYED | 256
+_ACTED = frames.INJECTED | frames.DELAYED | 512
 _HEAD = frames.HEAD.unpack_from
 _active: Children | None = None
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from selftrace.events.event import TraceEvent
     from selftrace.trace.faults import Fault
 
-_ACTED = 1 | 2 | 256
+_ACTED = 1 | 2 | 512
 """ST_EVENT_INJECTED, ST_EVENT_DELAYED, ST_EVENT_SIGNALLED."""
 
 

@@ -1,6 +1,16 @@
 """Many threads that trace, inject, fork and start programs at random under a signal storm: SEED SECONDS. Not a test yet: it still finds a fault."""
 
-import selftrace, os, sys, threading, random, signal, subprocess, time, select, socket
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import selftrace
 
 seed = int(sys.argv[1])
 T = float(sys.argv[2])
@@ -78,4 +88,6 @@ ths = [threading.Thread(target=work, args=(i,)) for i in range(1, 5)]
 work(0)
 [t.join() for t in ths]
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(done, hits, len(errors), [l for l in open("/proc/self/maps") if l.startswith("7e9")], len(os.listdir("/proc/self/task")))
+with open("/proc/self/maps") as maps:
+    left = [line for line in maps if line.startswith("7e9")]
+print(done, hits, len(errors), left, len(os.listdir("/proc/self/task")))
