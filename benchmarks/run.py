@@ -18,7 +18,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind what is installed
 from benchmarks.tools import Tools
 
-CASES = ("getppid", "open_close", "start", "memory", "exec", "programs")
+CASES = ("getppid", "open_close", "start", "memory", "exec", "programs", "tracing", "trace")
 
 
 def metadata() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("selftrace.h", "module/module.h")
+HEADERS = ("selftrace.h", "module/module.h", "trace/stacks.h", "trace/lines.h", "trace/outside.h")
 
 
 def declarations(header: Path) -> str:
@@ -27,7 +27,8 @@ def builder() -> FFI:
     for name in HEADERS:
         ffi.cdef(declarations(HERE / name))
     ffi.cdef('extern "Python+C" void st_python_handler(struct st_call *);')
-    ffi.set_source("selftrace._native", '#include "module/module.h"\n')
+    includes = "".join(f'#include "{name}"\n' for name in HEADERS[1:])
+    ffi.set_source("selftrace._native", includes)
     return ffi
 
 

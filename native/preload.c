@@ -33,8 +33,8 @@ static _Noreturn void failed(const char *what, int64_t error)
 /* Puts a descriptor where the loader looks for it. */
 static int place(int fd, int target)
 {
-    if (fcntl(target, F_GETFD) >= 0) st_refuse("a descriptor that it needs (1000 to 1003) is in use", "close it first");
-    if (dup3(fd, target, 0) < 0) failed("a descriptor that it needs (1000 to 1003)", errno);
+    if (fcntl(target, F_GETFD) >= 0) st_refuse("a descriptor that it needs (1000 to 1004) is in use", "close it first");
+    if (dup3(fd, target, 0) < 0) failed("a descriptor that it needs (1000 to 1004)", errno);
     close(fd);
     return target;
 }
@@ -46,7 +46,7 @@ static void make_room(void)
     rlim_t wanted = ST_KEPT_BLOB + ST_KEPT_COUNT;
     if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted) return;
     limit.rlim_cur = wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit)) failed("ulimit -n is below the descriptors that it needs (1000 to 1003)", errno);
+    if (setrlimit(RLIMIT_NOFILE, &limit)) failed("ulimit -n is below the descriptors that it needs (1000 to 1004)", errno);
 }
 
 static int memory_file(const char *name, const void *data, uint64_t size, uint64_t whole, int seals)
@@ -178,6 +178,7 @@ static void arm(const struct st_bundle *bundle, int copy)
         plan = place(plan, ST_KEPT_PLAN);
         reports = place(reports, ST_KEPT_RING);
         copy = place(copy, ST_KEPT_BUNDLE);
+        place(dup(blob), ST_KEPT_PROGRAM); /* of what the loader starts; this program it has not started */
     }
     int64_t r = st_map_blob(blob);
     if (r < 0) failed("mapping the interposer", -r);

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
         TraceFileError,
         UnsupportedError,
     )
+    from selftrace.events.event import TraceEvent
+    from selftrace.events.trace import Trace
+    from selftrace.inprocess.faults import inject
+    from selftrace.inprocess.tracing import tracing
     from selftrace.policy.api import Policy
     from selftrace.policy.kill import Kill
     from selftrace.result import Event, Frame, Guarantee, Result, Usage, Violation
@@ -43,12 +47,16 @@ _HOMES = {
     "Result": "result",
     "RunError": "errors",
     "SelftraceError": "errors",
+    "Trace": "events.trace",
+    "TraceEvent": "events.event",
     "TraceFileError": "errors",
     "UnsupportedError": "errors",
     "Usage": "result",
     "Violation": "result",
     "arun": "running",
+    "inject": "inprocess.faults",
     "run": "running",
+    "tracing": "inprocess.tracing",
 }
 
 __all__ = [
@@ -64,12 +72,16 @@ __all__ = [
     "Result",
     "RunError",
     "SelftraceError",
+    "Trace",
+    "TraceEvent",
     "TraceFileError",
     "UnsupportedError",
     "Usage",
     "Violation",
     "arun",
+    "inject",
     "run",
+    "tracing",
 ]
 
 

@@ -18,6 +18,7 @@ from selftrace.kernel import features as kernel_features
 from selftrace.kernel.identity import Identity, choose
 from selftrace.kernel.limits import rlimits
 from selftrace.monitor import Monitor, MonitorConfig
+from selftrace.policy.api import places_cwd
 from selftrace.policy.terms import Context
 from selftrace.prepared import Prepared
 from selftrace.record import fresh, mutable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from selftrace.events.interpret import Interpreter
+    from selftrace.events.ring import Record
     from selftrace.policy.api import Policy
     from selftrace.policy.plan import Plan
     from selftrace.result import Reason
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     OnOutput = Callable[[str, bytes], None]
     OnViolation = Callable[[Violation], None]
     OnEvent = Callable[[Event], None]
+    OnUse = Callable[[Record], None]
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHASHSEED")
@@ -73,6 +76,9 @@ class Options:
     on_output: OnOutput | None = None
     on_violation: OnViolation | None = None
     on_event: OnEvent | None = None
+    on_use: OnUse | None = None
+    as_enforced: bool = False
+    """Under audit too, root gives up its identity, but for the right to reach every file."""
 
 
 def make_context(job: Job, tmp: str, cwd: str, installation: Installation) -> Context:
@@ -112,7 +118,9 @@ def _check_backend(name: str) -> None:
     raise ValueError(f'unknown backend "{name}"; known: auto, trap, dispatch, notify, ptrace, inject, none')
 
 
-def _identity(prepared: Prepared, job: Job, installation: Installation, directory: str) -> Identity | None:
+def _identity(prepared: Prepared, job: Job, installation: Installation, directory: str, *, as_enforced: bool) -> Identity | None:
+    if as_enforced and os.geteuid() == 0:
+        return choose((), ("/",), landlock=True)
     if not prepared.give_up:
         return None
     here = [path for path in prepared.needed if not path.startswith(directory)]
@@ -157,7 +165,7 @@ class Session:
     def run(self) -> Result:
         """Starts, waits, ends all of it. Raises OSError, UnsupportedError, Cancelled."""
         started_ns = time.monotonic_ns()
-        identity = _identity(self.prepared, self.job, self.installation, self.directory)
+        identity = _identity(self.prepared, self.job, self.installation, self.directory, as_enforced=self.options.as_enforced)
         try:
             uid = identity.uid if identity else None
             if uid is not None:
@@ -276,6 +284,8 @@ class Session:
             some = True
             if record.kind == USE:
                 self._uses.add(record)
+                if self.options.on_use is not None:
+                    self.options.on_use(record)
                 continue
             found = self._reports.feed(record)
             if self._reports.killed:
@@ -432,7 +442,7 @@ class Run:
             if not os.path.isdir(cwd):
                 raise NotADirectoryError(20, "the working directory is none", cwd)
             self.installation = interpreter(job.python)
-            if options.cwd is not None:
+            if options.cwd is not None and not places_cwd(policy):
                 from selftrace.policy.variables import escape
 
                 policy = policy.with_grants(read=[f"{escape(cwd)}/**"], write=[f"{escape(cwd)}/**"])

@@ -13,9 +13,12 @@ IN_WHEEL = (
     "selftrace/_interposer",
     "selftrace/_monitor",
     "selftrace/_preload.so",
+    "selftrace/_pystack.so",
     "selftrace/policies/untrusted-script.toml",
     "selftrace/manual/policy.md",
+    "selftrace/reports/page.html",
     "selftrace/reports/result.schema.json",
+    "selftrace/reports/trace.schema.json",
     "selftrace/tracee/start/encodings/__init__.py",
 )
 IN_SDIST = (

@@ -140,6 +140,7 @@ int st_net_refuses(struct st_call *call)
     int r = st_address(call);
     if (r <= 0) return 0; /* no address, or one that the kernel cannot read either */
     int error = closed ? refuses(plan, call, use) : 0;
+    call->grants[0] = (uint32_t)use->kind << 8 | (uint32_t)protocol_of((int32_t)call->args[use->fd]);
     if (!error) st_used(call, plan->net_row, call->address, (uint32_t)call->address_length);
     return error;
 }

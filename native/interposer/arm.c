@@ -33,20 +33,34 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .own = st_own,
     .gate_call = (uint64_t)st_gate_call,
     .attach = attach,
+    .signal_entry = (uint64_t)st_signal_entry,
+    .sigsys_entry = (uint64_t)st_sigsys_entry,
+    .engage = st_engage,
+    .join = st_join,
+    .quit = st_quit,
+    .scope_begins = st_scope_begins,
+    .scope_ends = st_scope_ends,
+    .order = st_order,
+    .is_dispatched = st_is_dispatched,
+    .being_born = st_being_born,
+    .change = st_change,
+    .forget_counter = st_forget_counter,
+    .release = st_release,
+    .fired = st_state.fired,
 };
 
 static int64_t first_block(void)
 {
     struct st_block *block = st_block_at(0);
-    int64_t r = st_block_open(block, 0);
-    if (r < 0) return r;
     block->used = 1;
     block->tid = st_state.main_tid;
+    block->pid = st_state.pid;
     block->sighand = &st_state.sighand;
+    block->scopes = ~0u;
     struct st_stack ours = {.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     st_records[0].altstack = ours;
     st_records[0].published = 1;
-    r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
+    int64_t r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
     return r < 0 ? r : 0;
 }
 
@@ -61,12 +75,10 @@ static int64_t take_sigsys(void)
     return r;
 }
 
-/* Text and read-only data cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
+/* Text, read-only data and gate cannot be changed or unmapped any more; kernels before 6.10 have no mseal. */
 void st_seal(void)
 {
-    uint64_t text = ((uint64_t)st_text_end - ST_BLOB_BASE + 4095) & ~4095ull; /* no hole may be in a sealed range */
-    ST_SYS(462 /* mseal */, ST_BLOB_BASE, text, 0);
-    ST_SYS(462, ST_BLOB_BASE + 0x10000, 0x130000, 0);
+    ST_SYS(462 /* mseal */, ST_BLOB_BASE, ((uint64_t)st_late_end - ST_BLOB_BASE + 4095) & ~4095ull, 0);
 }
 
 struct filter {
@@ -94,6 +106,14 @@ static int64_t raise_floor(const struct st_arm *from)
     return r < 0 ? r : load_filter(st_state.plan->filter, st_state.plan->filter_count);
 }
 
+/* The time-stamp counter may be forbidden, also over an exec. */
+static void find_clock(void)
+{
+    int32_t mode = 0;
+    ST_SYS(__NR_prctl, 25 /* PR_GET_TSC */, &mode);
+    st_state.tsc_off = mode == 2 /* PR_TSC_SIGSEGV */;
+}
+
 /* first: the run's first process, which has no filter yet. Others have it from their parents; they seal themselves once
  * their program is mapped. 0 or -errno: EINVAL for a plan of another version. */
 int64_t st_arm_process(const struct st_arm *from, int first)
@@ -101,8 +121,10 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     const struct st_plan *plan = from->plan;
     if (st_state.armed) return -ST_EEXIST;
     if (plan->magic != ST_PLAN_MAGIC || plan->abi != ST_ABI || plan->size != from->plan_size) return -ST_EINVAL;
+    *(volatile uint64_t *)st_slots = 0; /* a page that is read before it is written costs two faults */
     st_state.plan = plan;
     st_state.ring = from->ring;
+    if (plan->flags & ST_PLAN_TRACE) find_clock();
     st_state.stack = from->stack;
     st_state.hook = from->hook;
     st_state.ldso_low = from->ldso_low;
@@ -111,11 +133,12 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     st_state.main_tid = (int32_t)ST_SYS(__NR_gettid);
     int64_t r = first_block();
     if (r < 0) return r;
-    st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
+    if (first) st_signals_arm(); /* before SIGSYS is ours: what the program had set is read here */
     r = take_sigsys();
     if (r < 0) return r;
     st_state.armed = 1;
     if (!first) return 0;
+    if (plan->flags & ST_PLAN_TRACE_ONE) st_state.ring->trace_only = st_state.main_tid;
     st_seal();
     r = raise_floor(from);
     if (r >= 0 && st_state.ring) {

@@ -10,10 +10,10 @@ import struct
 import sys
 from pathlib import Path
 
-GATE_LOW, GATE_HIGH = 0x7E9000010000, 0x7E9000140000
+GATE_LOW, GATE_HIGH = 0x7E900000F000, 0x7E9000122000
 SITES, BLOCKS = 4096, 4096
 CALLS = 3  # st_gate_call, the sigreturn, st_enter_handler
-PER_BLOCK = 5  # exit, post, clone, the child's sigaltstack, leave
+PER_BLOCK = 6  # exit, post, trace, clone, the child's sigaltstack, leave
 
 
 def segments(image: bytes) -> list[tuple[int, bytes]]:

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../selftrace.h"
+#include "../trace/capture.h"
 #include "layout.h"
 
 #pragma GCC poison malloc free printf errno
@@ -28,8 +29,10 @@ enum {
     ST_SIGURG = 23,
     ST_SIGWINCH = 28,
     ST_SIGSYS = 31,
+    ST_SIGORDER = 33, /* user dispatch: the C library's own (SIGSETXID), which it lets nobody block */
     ST_SIGNALS = 64,
 };
+#define ST_ALWAYS_OURS (ST_SYNCHRONOUS | (st_state.dispatch ? ST_BIT(ST_SIGORDER) : 0))
 #define ST_SYNCHRONOUS (ST_BIT(ST_SIGSEGV) | ST_BIT(ST_SIGBUS))
 #define ST_ALL_BLOCKED (~0ull & ~ST_UNBLOCKABLE & ~ST_BIT(ST_SIGSYS)) /* what the kernel's mask may be at most */
 #define ST_UNBLOCKABLE (ST_BIT(ST_SIGKILL) | ST_BIT(ST_SIGSTOP))
@@ -54,24 +57,20 @@ enum {
 #define ST_ELOOP 40
 #define ST_ELIBBAD 80
 
-#define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull) /* everything of ours lies below */
+#define ST_RING_BYTES (ST_RING_OFFSET + (uint64_t)ST_RING_SLOTS * ST_RECORD_SIZE) /* without events */
+#define ST_REGION_HIGH (ST_BLOB_BASE + 0x40000000ull)                             /* everything of ours lies below */
 
 /* What an exec leaves of the state of signals that the kernel does not know. */
-enum {
-    ST_KEEP_SIGSYS_BLOCKED = 1,
-    ST_KEEP_SIGSYS_PENDING = 2,
-    ST_KEEP_SIGSYS_IGNORED = 4,
-    ST_KEEP_SIGSEGV_IGNORED = 8,
-    ST_KEEP_SIGBUS_IGNORED = 16
-};
+enum { ST_KEEP_SIGSYS_BLOCKED = 1, ST_KEEP_SIGSYS_PENDING = 2 };
 
-/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers and the program's path follow. */
+/* What the launcher, and a process that execs, say to the loader in argv[0]; numbers follow. */
 #define ST_ORDERS_FIRST "selftrace-first "
 #define ST_ORDERS "selftrace-exec "
 
 #define ST_SA_SIGINFO 4u
 #define ST_SA_RESTORER 0x04000000u
 #define ST_SA_ONSTACK 0x08000000u
+#define ST_SA_RESTART 0x10000000u
 #define ST_SA_NODEFER 0x40000000u
 #define ST_SA_RESETHAND 0x80000000u
 #define ST_SIG_DFL 0ull
@@ -149,7 +148,22 @@ struct st_record {
     struct st_cloning cloning;
     uint32_t published; /* the block has memory and an owner: before that, only its maker may touch it */
     uint32_t pad;
+    uint64_t saved[8]; /* a traced call's return: see st_trace_return */
+    uint64_t claimed;  /* its event's position in the ring, bit 0 set; 0: none yet */
+    uint32_t event;    /* st_event_state of the call under way */
+    uint32_t flags;    /* ST_EVENT_* of that */
+    uint64_t parent;   /* user dispatch: the record of whoever makes the clone that this block is for */
+    uint32_t post;     /* user dispatch: ST_POST_*, for a call that ST_STUB_TRACE comes back from */
+    uint32_t pad2;
+    uint64_t unused[4];
 };
+
+/* Whether a call gets an event when it returns. AT_TRAP: by the handler, of ST_STUB_POST. DUE: by st_trace_return; WRITTEN:
+ * and the thread may still be on its way back from there. */
+enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
+
+enum { ST_DISPATCHED = 1, ST_BORN = 2 };
+enum { ST_POST_WAITS = 1, ST_POST_RUNS = 2 }; /* st_post is to be called; it is at work, with signals blocked */
 
 /* A vfork parent's share of a block while its child borrows it. */
 struct st_vfork {
@@ -157,11 +171,12 @@ struct st_vfork {
     struct st_sighand *sighand, own;
     struct st_stack stack_virtual;
     uint32_t sigsys_blocked;
-    int32_t tid;
+    int32_t tid, pid;
+    uint32_t pad;
 };
 #define ST_VFORKS 3
 
-/* An exec under way: what is to be given back if it fails. memory 0: none. */
+/* An exec under way: what is to be given back if it fails. memory 0: none; size 0: it is the block's own. */
 struct st_exec {
     uint64_t memory, size;
     int32_t fd, interpreter;
@@ -169,13 +184,14 @@ struct st_exec {
 };
 
 /* What a thread has: found from any signal frame through uc_stack.ss_sp, which is the low end of `stack`. */
-#define ST_BLOCK_AREA 0x20000
+#define ST_BLOCK_AREA 0x28000
 #define ST_BLOCK_STACK 0xf000
 #define ST_GUARD 0x1000
+#define ST_ARGUMENTS 0x4000
 struct st_block {
     uint8_t stack[ST_BLOCK_STACK];
     uint32_t index;
-    int32_t tid;
+    int32_t tid, pid;
     uint32_t used;
     uint32_t python;         /* > 0 while a handler runs: its own calls ask no handler */
     uint32_t sigsys_blocked; /* the program's mask has SIGSYS */
@@ -183,17 +199,31 @@ struct st_block {
     struct st_siginfo sigsys_info;
     struct st_stack stack_virtual; /* the program's sigaltstack */
     struct st_sighand *sighand;
-    uint64_t counters[ST_COUNTERS];
     st_mask leave_mask; /* what the thread's mask becomes on its way out of our handler */
     uint32_t vforks;
-    struct st_vfork vfork[ST_VFORKS];
-    st_mask exec_mask; /* the program's mask over an exec: all is blocked until the loader is done */
-    uint32_t traceme;  /* PTRACE_TRACEME was called and has yet to be made */
+    st_mask exec_mask;       /* the program's mask over an exec: all is blocked until the loader is done */
+    uint32_t traceme;        /* PTRACE_TRACEME was called and has yet to be made */
+    uint32_t traced;         /* the call under way gets an event when it returns */
+    uint32_t scopes;         /* whose rules and events this thread is under, one bit each; see dispatch.c */
+    uint32_t dispatched;     /* user dispatch is on for the thread */
+    uint32_t inside;         /* the plan is in use: it must not change */
+    uint32_t handlers_aside; /* handlers at work whose frames need st_restorer; see deliver */
+    uint32_t turns;          /* counters that the call under way has moved on, and which; to be moved back if it is not made */
+    uint64_t *turned[6];
+    uint64_t sigreturn_site; /* where a sigreturn of the program's own comes from */
+    struct st_own *own;      /* the thread's; own_here where it has none */
+    struct st_own own_here;
     struct st_exec exec;
-    struct st_call call;
+    struct st_call call; /* from here on down: what few calls use, or only the first bytes of */
+    uint64_t counters[ST_COUNTERS];
+    struct st_vfork vfork[ST_VFORKS];
+    uint8_t arguments[ST_ARGUMENTS];                         /* of an exec, if it has few */
+    uint8_t frame[ST_EVENT_MAX] __attribute__((aligned(8))); /* an event that is being made */
 };
 _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block outgrows its area");
-_Static_assert(sizeof(struct st_record) == 256, "records lie 256 bytes apart, like their stubs");
+_Static_assert(ST_RING_ADDRESS + ST_RING_BYTES <= ST_PLAN_ADDRESS, "the ring reaches the table");
+_Static_assert(sizeof(struct st_record) == ST_RECORD_BYTES && offsetof(struct st_record, saved) == ST_REC_SAVED, "");
+_Static_assert(offsetof(struct st_record, parent) == ST_REC_PARENT && offsetof(struct st_record, post) == ST_REC_POST, "");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
@@ -213,30 +243,51 @@ struct st_tramp {
 _Static_assert(offsetof(struct st_tramp, regs) == ST_TRAMP_REGS, "");
 _Static_assert(offsetof(struct st_tramp, regs.rip) == ST_TRAMP_RIP && offsetof(struct st_tramp, regs.rdi) == ST_TRAMP_RDI, "");
 
+/* A file that the loader has mapped, for whoever unwinds stacks. */
+struct st_object {
+    uint64_t low, high; /* low 0: none */
+    uint32_t length;
+    uint8_t path[1024];
+};
+
 struct st_state {
     const struct st_plan *plan;
     struct st_ring_header *ring;
     uint32_t (*stack)(uint8_t *, uint32_t, uint32_t *);
     void (*hook)(struct st_call *);
     uint64_t ldso_low, ldso_high;
-    uint64_t process_counters[ST_COUNTERS];
     struct st_sighand sighand; /* the first process's */
     int32_t main_tid, pid;
-    uint32_t blocks;          /* blocks ever made, but number 0 */
-    uint32_t armed, embedded; /* embedded: the handlers' Python is ours, the program has none */
-    uint64_t slow_calls;      /* executed the slower way: no stub left */
-    uint8_t exe[ST_PATH_MAX]; /* the program that the loader started, for /proc/self/exe; empty: none */
+    uint32_t blocks;           /* blocks ever made, but number 0 */
+    uint32_t armed, embedded;  /* embedded: the handlers' Python is ours, the program has none */
+    uint64_t slow_calls;       /* executed the slower way: no stub left */
+    uint32_t tsc_off;          /* the program has forbidden itself the time-stamp counter */
+    uint32_t dispatch;         /* user dispatch brings the calls, not seccomp */
+    uint32_t scopes;           /* those that are active */
+    uint32_t changing;         /* the plan is about to be another one: nobody may begin to read it */
+    struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
+    uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
+    uint32_t loaded;           /* how the program that the loader started is known: exec.c; 0: another started it */
+    uint32_t counted;          /* process_counters are in use */
+};
+/* What most processes never touch: pages of its own. */
+struct st_rare {
+    uint64_t process_counters[ST_COUNTERS];
+    uint8_t exe[ST_PATH_MAX]; /* the program's name, where ST_KEPT_PROGRAM lies beyond its RLIMIT_NOFILE */
 };
 extern struct st_state st_state;
+extern struct st_rare st_rare;
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
-extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_blob_end[], st_text_end[];
+extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
+    st_text_end[], st_gate_end[], st_late[], st_late_end[];
 void st_signal_entry(void);
 void st_sigsys_entry(void);
 void st_restorer(void);
 void st_sigreturn_trap(void);
 void st_python_tramp(void);
 int64_t st_gate_call(void);
+int64_t st_set_altstack(const struct st_stack *stack, uint8_t *top);
 _Noreturn void st_leave(struct st_context *uc, uint64_t stub, const st_mask *mask);
 
 /* gate */
@@ -263,16 +314,20 @@ uint8_t *st_put_number(uint8_t *at, int64_t value);
 void st_exec_forget(const struct st_block *own);
 void st_trace_me(struct st_block *block);
 int st_is_exe_link(const uint8_t *path);
+int64_t st_read_exe(uint8_t *out);
+int64_t st_exe_path(uint8_t *out);
+void st_keep_exe(int32_t fd);
 int st_kept(uint64_t fd);
 int64_t st_arm_process(const struct st_arm *from, int first);
 void st_seal(void);
 _Noreturn void st_jump(uint64_t sp, uint64_t entry);
-uint64_t *st_with_shim(uint64_t *sp, const struct st_bundle *bundle);
+uint64_t *st_with_shim(uint64_t *sp, const uint8_t *shim);
 
 /* user memory */
 int64_t st_copy_in(void *to, const void *from, uint64_t size);
 int64_t st_copy_string(void *to, const void *from, uint64_t size);
 int64_t st_touch(uint64_t low, uint64_t high);
+int64_t st_copy_some(void *to, const void *from, uint64_t size);
 int64_t st_copy_out(void *to, const void *from, uint64_t size);
 
 /* small things */
@@ -284,7 +339,6 @@ uint32_t st_length(const uint8_t *text);
 
 /* threads */
 struct st_block *st_block_of(struct st_context *uc);
-int64_t st_block_open(struct st_block *block, uint32_t index);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);
@@ -293,18 +347,45 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
 void st_child(struct st_block *block, struct st_context *uc);
 struct st_block *st_block_at(uint32_t index);
 
+/* user dispatch */
+void st_enter(struct st_block *block);
+void st_exit(struct st_block *block);
+struct st_block *st_dispatched_block(struct st_context *uc);
+struct st_block *st_arrived(struct st_frame *frame, uint64_t out[3]);
+int64_t st_register_door(int32_t signal, uint64_t flags);
+uint64_t st_register_again(const struct st_block *block);
+int st_is_order(int32_t signal, const struct st_siginfo *info);
+uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3]);
+void st_native_child(struct st_block *block, struct st_context *uc, struct st_record *record);
+st_mask st_all_blocked(void);
+int64_t st_engage(const struct st_arm *arm, const struct st_door *door);
+int64_t st_join(uint32_t scopes, st_mask program);
+int64_t st_quit(void);
+void st_scope_begins(uint32_t scopes);
+int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most);
+int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes);
+int32_t st_is_dispatched(int32_t tid);
+int32_t st_being_born(void);
+void st_change(const struct st_plan *plan);
+void st_forget_counter(uint32_t counter);
+void st_release(void);
+
 /* signals */
-uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2]);
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);
+void st_show_site(struct st_block *block, struct st_context *uc);
+struct st_frame *st_move_frame(struct st_frame *frame, uint64_t top, uint64_t low);
 void st_before_sigreturn(struct st_context *uc);
 int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call);
 void st_user_sigsys(struct st_block *block, struct st_context *uc, struct st_siginfo *info);
 int st_sigsys_unblocked(struct st_block *block);
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action);
 void st_signals_arm(void);
-uint32_t st_signals_keep(const struct st_block *block);
-void st_signals_kept(struct st_block *block, uint32_t kept);
+uint32_t st_signals_keep(const struct st_block *block, st_mask *ignored);
+void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored);
 
 /* verdicts */
+void st_pause(uint32_t microseconds);
+void st_raise(uint32_t signal);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
@@ -325,6 +406,21 @@ void st_python_entry(struct st_tramp *tramp);
 int64_t st_next(struct st_call *call);
 void st_own(int32_t on);
 int64_t st_execute(struct st_call *call);
+
+/* events */
+int st_traced(const struct st_block *block, int32_t sysno);
+void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs);
+void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
+void st_trace_after(struct st_record *record);
+void st_trace_finish(struct st_block *block, struct st_record *record);
+void st_trace_interrupted(struct st_block *block, struct st_record *record);
+void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, const struct st_regs *regs);
+void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
+void st_trace_exec(struct st_block *block, const struct st_object objects[2]);
+void st_trace_chunk(struct st_block *block, uint64_t address, uint32_t kind, const void *bytes, uint32_t size);
+void st_trace_stack(struct st_block *block, const struct st_regs *regs);
+int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);
+extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_saved[], st_trace_return_end[];
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);

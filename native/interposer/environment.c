@@ -28,9 +28,8 @@ static uint8_t *entry_for(const uint8_t *shim, const uint8_t *held)
 
 /* Returns the new stack pointer. Below `sp` the loader's two words were: they become two variables, so that the stack stays
  * aligned. Without memory the program starts without the shim, and calls that only a handler can decide are refused. */
-uint64_t *st_with_shim(uint64_t *sp, const struct st_bundle *bundle)
+uint64_t *st_with_shim(uint64_t *sp, const uint8_t *shim)
 {
-    const uint8_t *shim = (const uint8_t *)bundle + bundle->shim.offset;
     uint64_t *envp = sp + 1 + sp[0] + 1, *held = NULL, count = 0;
     for (; envp[count]; count++)
         if (is_preload((const uint8_t *)envp[count])) held = &envp[count]; /* ld.so takes the last one */

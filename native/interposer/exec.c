@@ -15,10 +15,10 @@
 #define O_NOFOLLOW 0400000
 #define O_NONBLOCK 04000
 
-#define FRONT 16 /* words in front of argv: two for the loader, two for each interpreter line */
-#define LEVELS 5 /* interpreters of interpreters, as in the kernel */
-#define HEAD 256 /* bytes of a script that are looked at, as in the kernel */
-#define TEXT 0x10000
+#define FRONT 16    /* words in front of argv: two for the loader, two for each interpreter line */
+#define LEVELS 5    /* interpreters of interpreters, as in the kernel */
+#define HEAD 256    /* bytes of a script that are looked at, as in the kernel */
+#define TEXT 0x3000 /* two paths, the interpreter lines and the orders */
 #define ARGUMENTS 0x100000
 
 /* An exec being prepared, in memory of its own: the words of argv, then texts. */
@@ -75,7 +75,7 @@ void st_exec_release(struct st_block *block, int own_descriptors)
         if (exec.fd >= 0) ST_SYS(__NR_close, exec.fd);
         if (exec.interpreter >= 0) ST_SYS(__NR_close, exec.interpreter);
     }
-    ST_SYS(__NR_munmap, exec.memory, exec.size);
+    if (exec.size) ST_SYS(__NR_munmap, exec.memory, exec.size);
 }
 
 /* In a new process, st_state.pid still its parent's: what other threads there had opened for execs of their own is not for
@@ -99,8 +99,8 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
         if (!word) break;
         if (count == ARGUMENTS) return -ST_E2BIG;
     }
-    uint64_t words = (FRONT + count + 2) * 8, size = (words + TEXT + 4095) & ~4095ull;
-    int64_t at = ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0);
+    uint64_t words = (FRONT + count + 2) * 8, size = words + TEXT > sizeof block->arguments ? (words + TEXT + 4095) & ~4095ull : 0;
+    int64_t at = size ? ST_SYS(__NR_mmap, 0, size, 3, 0x22 /* PRIVATE, ANONYMOUS */, -1, 0) : (int64_t)block->arguments;
     if (at < 0) return at;
     block->exec = (struct st_exec){(uint64_t)at, size, -1, -1, (int32_t)ST_SYS(__NR_getpid)};
     p->words = (uint64_t *)at;
@@ -108,28 +108,38 @@ static int64_t gather(struct st_block *block, struct prepared *p, uint64_t argv)
     p->text = (uint8_t *)at + words;
     for (uint64_t i = 0; i < count; i++)
         if (st_copy_in(&p->words[FRONT + i], (const void *)(argv + 8 * i), 8) < 0) return -ST_EFAULT;
-    if (!count) p->words[FRONT] = (uint64_t)put(p, "", 0); /* as the kernel has it since 5.18 */
+    if (!count) p->words[FRONT + count++] = (uint64_t)put(p, "", 0); /* as the kernel has it since 5.18 */
+    p->words[FRONT + count] = 0;
     return 0;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
+/* Whether exec would take a file. The kernel is asked to check its own way, since 6.14, up to where it reads argv: that the
+ * file is good is all that is wanted, and what comes behind costs as much again. Landlock may refuse it what only the loader
+ * is to start, and older kernels do not know the question: then the file is looked at, and whether somebody writes to it
+ * right now cannot be told. Returns 0 or exec's -errno. */
+static int64_t check_file(uint64_t dirfd, const uint8_t *path, uint64_t flags)
+{
+    struct stat status;
+    const uint64_t unreadable = ~0ull;
+    int64_t r = ST_SYS(__NR_execveat, dirfd, path, unreadable, unreadable, flags | AT_EXECVE_CHECK);
+    if (r == -ST_ETXTBSY) return r;
+    if (r == -ST_EFAULT) return 0;
+    r = ST_SYS(__NR_newfstatat, dirfd, path, &status, flags);
+    if (r < 0) return r;
+    if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
+    if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
+    return ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | flags);
+}
+
 /* Opens what is to be executed. Returns a descriptor or exec's -errno. Close-on-exec until the exec itself: another thread
  * may start a program meanwhile. */
 static int64_t open_program(uint64_t dirfd, const uint8_t *path, uint64_t flags)
 {
-    struct stat status;
     uint64_t nofollow = flags & AT_SYMLINK_NOFOLLOW;
-    static const uint64_t nothing[1];
-    int64_t r = ST_SYS(__NR_newfstatat, dirfd, path, &status, nofollow | (flags & AT_EMPTY_PATH));
+    int64_t r = check_file(dirfd, path, flags);
     if (r < 0) return r;
-    if ((status.mode & 0170000) == 0120000) return -ST_ELOOP;
-    if ((status.mode & 0170000) != 0100000) return -ST_EACCES;
-    r = ST_SYS(__NR_faccessat2, dirfd, path, 1 /* X_OK */, AT_EACCESS | nofollow | (flags & AT_EMPTY_PATH));
-    if (r < 0) return r;
-    /* Written to right now? Kernels before 6.14 do not say. Landlock may refuse what only the loader is to start. */
-    r = ST_SYS(__NR_execveat, dirfd, path, nothing, nothing, flags | AT_EXECVE_CHECK);
-    if (r == -ST_ETXTBSY) return r;
     if (*path) return ST_SYS(__NR_openat, dirfd, path, O_NONBLOCK | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0), 0);
     uint8_t name[40] = "/proc/self/fd/";
     st_put_number(name + 14, (int64_t)dirfd);
@@ -224,9 +234,9 @@ static int64_t may_execute(struct st_block *block, const uint8_t *path)
 static int64_t follow_scripts(struct st_block *block, struct prepared *p, const uint8_t *name)
 {
     for (int level = 0;; level++) {
-        uint8_t head[HEAD] = {0};
+        uint8_t *head = p->elf.head;
         const uint8_t *interpreter, *argument;
-        int64_t n = ST_SYS(__NR_pread64, p->fd, head, HEAD, 0);
+        int64_t n = st_elf_open(p->fd, &p->elf);
         if (n < 0) return n;
         if (head[0] != '#' || head[1] != '!') return 0;
         if (level == LEVELS) return -ST_ELOOP;
@@ -268,12 +278,10 @@ static void note_privilege(struct st_block *block, int32_t fd)
 /* The program and its ELF interpreter, as far as exec looks at them. */
 static int64_t check_program(struct st_block *block, struct prepared *p)
 {
-    uint8_t ident[20] = {0};
-    ST_SYS(__NR_pread64, p->fd, ident, sizeof ident, 0);
     int64_t r = st_elf_read(p->fd, &p->elf);
     if (r == -ST_EIO) r = -ST_ENOEXEC; /* the kernel sees zeros behind the end */
     if (r < 0) {
-        if (!memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
+        if (!memcmp(p->elf.head, ELFMAG, SELFMAG) && p->elf.head[EI_CLASS] == ELFCLASS32) note(block, i386_note, sizeof i386_note);
         return r;
     }
     if (p->elf.wants_ours) {
@@ -285,12 +293,13 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
     uint8_t *path = p->text + p->used;
     int64_t length = (int64_t)p->elf.interpreter_length;
     if (length < 2 || length > ST_PATH_MAX || p->used + (uint64_t)length + 1 > TEXT) return -ST_ENOEXEC;
-    if (ST_SYS(__NR_pread64, p->fd, path, length, p->elf.interpreter) != length) return -ST_EIO;
+    if (st_elf_bytes(p->fd, &p->elf, path, (uint64_t)length, p->elf.interpreter) != length) return -ST_EIO;
     if (path[length - 1]) return -ST_ENOEXEC;
     p->used += (uint32_t)length;
     r = open_interpreter(path);
     if (r < 0) return r;
     p->interpreter = block->exec.interpreter = (int32_t)r;
+    st_elf_open(p->interpreter, &p->elf);
     r = st_elf_read(p->interpreter, &p->elf);
     return r == -ST_ENOEXEC ? -ST_ELIBBAD : r;
 }
@@ -300,27 +309,23 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
 /* The loader's two words: what it is to do, and the name for AT_EXECFN. */
 static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name)
 {
-    uint8_t line[ST_PATH_MAX + 128] = ST_ORDERS, link[40] = "/proc/self/fd/", *at = line + sizeof ST_ORDERS - 1;
-    at = st_put_number(at, ST_ABI);
-    *at++ = ' ';
-    at = st_put_number(at, p->fd);
-    *at++ = ' ';
-    at = st_put_number(at, p->interpreter);
-    *at++ = ' ';
-    at = st_put_number(at, st_signals_keep(block));
-    *at++ = ' ';
-    at = st_put_number(at, (int64_t)(block->exec_mask >> 32));
-    *at++ = ' ';
-    at = st_put_number(at, (int64_t)(block->exec_mask & 0xffffffff));
-    *at++ = ' ';
-    st_put_number(link + 14, p->fd);
-    int64_t n = ST_SYS(__NR_readlink, link, at, ST_PATH_MAX - 1);
-    if (n <= 0) { /* no /proc: the name has to do */
-        n = st_length(name);
-        memcpy(at, name, (uint64_t)n);
+    uint8_t line[sizeof ST_ORDERS + 8 * 21] = ST_ORDERS, *at = line + sizeof ST_ORDERS - 1;
+    st_mask ignored, blocked = block->exec_mask;
+    int64_t signals = st_signals_keep(block, &ignored), low = 0xffffffff;
+    const int64_t numbers[] = {ST_ABI,
+                               p->fd,
+                               p->interpreter,
+                               signals,
+                               (int64_t)(blocked >> 32),
+                               (int64_t)blocked & low,
+                               (int64_t)(ignored >> 32),
+                               (int64_t)ignored & low};
+    for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        at = st_put_number(at, numbers[i]);
+        *at++ = ' ';
     }
     p->words[--p->first] = (uint64_t)name;
-    p->words[--p->first] = (uint64_t)put(p, line, (uint64_t)(at - line + n));
+    p->words[--p->first] = (uint64_t)put(p, line, (uint64_t)(at - line));
     return p->words[p->first] ? 0 : -ST_E2BIG;
 }
 
@@ -379,7 +384,7 @@ static int64_t prepare_call(struct st_block *block, struct st_call *call, uint64
     if (call->path_length[0] < 0) {
         int64_t length = st_copy_string(call->path[0], (const void *)a[at], ST_PATH_MAX);
         if (length < 0 || length == ST_PATH_MAX) return length < 0 ? -ST_EFAULT : -ST_ENAMETOOLONG;
-        if (st_is_exe_link(call->path[0])) memcpy(call->path[0], st_state.exe, st_length(st_state.exe) + 1);
+        if (st_is_exe_link(call->path[0])) st_exe_path(call->path[0]);
     }
     uint8_t path[ST_PATH_MAX], link[sizeof "/proc/thread-self/exe"];
     int64_t size = st_copy_string(link, (const void *)given, sizeof link);
@@ -404,7 +409,6 @@ void st_exec(struct st_block *block, struct st_context *uc, struct st_call *call
     st_trace_me(block);
     st_pass_hooked(block, uc, out);
     struct st_record *record = &st_records[block->index];
-    record->delay_exit_us = record->signal = 0;
     record->mask = uc->mask;
     uc->mask = ST_ALL_BLOCKED;
     uc->regs.rax = __NR_execveat;
@@ -440,9 +444,46 @@ int st_is_exe_link(const uint8_t *path)
 {
     uint8_t own[32] = "/proc/";
     const uint8_t *rest;
-    if (!st_state.exe[0] || !(rest = past(path, "/proc/"))) return 0;
+    if (!st_state.loaded || !(rest = past(path, "/proc/"))) return 0;
     if ((rest = past(path, "/proc/self/exe")) && !*rest) return 1;
     if ((rest = past(path, "/proc/thread-self/exe")) && !*rest) return 1;
     st_put_number(own + 6, st_state.pid);
     return (rest = past(path, (const char *)own)) && (rest = past(rest, "/exe")) && !*rest;
+}
+
+#define KEPT_LINK "/proc/self/fd/1004"
+_Static_assert(ST_KEPT_PROGRAM == 1004, "its link is named here");
+enum { KEPT = 1, NAMED };
+
+/* The program's file, for as long as it runs: the kernel's own link, which is read when somebody asks, follows it where it
+ * is moved to and leads to it when it has no name any more. A number beyond `ulimit -n` cannot be made: then it has the name
+ * that it has now. */
+void st_keep_exe(int32_t fd)
+{
+    uint8_t link[40] = "/proc/self/fd/";
+    st_state.loaded = ST_SYS(__NR_dup3, fd, ST_KEPT_PROGRAM, 0) < 0 ? NAMED : KEPT;
+    if (st_state.loaded == KEPT) return;
+    st_put_number(link + 14, fd);
+    ST_SYS(__NR_readlink, link, st_rare.exe, ST_PATH_MAX - 1);
+}
+
+/* What readlink says of /proc/self/exe. Returns its length, or -errno; out: ST_PATH_MAX bytes. */
+int64_t st_read_exe(uint8_t *out)
+{
+    int named = st_state.loaded == NAMED;
+    int64_t n = named ? st_length(st_rare.exe) : ST_SYS(__NR_readlink, KEPT_LINK, out, ST_PATH_MAX - 1);
+    if (named) memcpy(out, st_rare.exe, (uint64_t)n);
+    if (n >= 0) out[n] = 0;
+    return n;
+}
+
+/* A path to the program's file: the name that a report should show, or, if it has none any more, the kept descriptor's. */
+int64_t st_exe_path(uint8_t *out)
+{
+    static const uint8_t deleted[] = " (deleted)";
+    const int64_t cut = sizeof deleted - 1;
+    int64_t n = st_read_exe(out);
+    if (st_state.loaded == NAMED || (n > cut && memcmp(out + n - cut, deleted, cut))) return n;
+    memcpy(out, KEPT_LINK, sizeof KEPT_LINK);
+    return sizeof KEPT_LINK - 1;
 }

@@ -1,9 +1,10 @@
 /* How a call passes: the thread resumes in the gate with its own registers and mask. */
 #include "core.h"
 
-uint64_t st_slots[ST_SITES] __attribute__((section(".bss.records")));
-struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(4096)));
-struct st_state st_state;
+uint64_t st_slots[ST_SITES] __attribute__((section(".bss.slots"), aligned(4096)));
+struct st_state st_state __attribute__((section(".bss.state"), aligned(4096)));
+struct st_record st_records[ST_BLOCKS] __attribute__((section(".bss.records"), aligned(256)));
+struct st_rare st_rare __attribute__((section(".bss.rare")));
 
 #define SLOTS_IN_PAGE 512u
 #define TRIES_IN_PAGE 8u
@@ -81,10 +82,28 @@ void st_put_args(struct st_regs *regs, const uint64_t args[6])
     regs->r9 = args[5];
 }
 
+/* Which stub a call leaves by. What a traced one returns is read by the program's own thread, which must be able to fault:
+ * where it has the faults' signals blocked, by our handler. */
+static uint32_t returning(const struct st_block *block, const struct st_context *uc, uint32_t stub)
+{
+    if (stub != ST_STUB_EXIT || !block->traced) return stub;
+    return uc->mask & ST_SYNCHRONOUS ? ST_STUB_POST : ST_STUB_TRACE;
+}
+
 static void through_block(struct st_block *block, struct st_context *uc, const uint64_t args[6], uint32_t stub)
 {
     struct st_record *record = &st_records[block->index];
     struct st_regs *regs = &uc->regs;
+    stub = returning(block, uc, stub);
+    record->post = 0;
+    if (stub == ST_STUB_POST && st_state.dispatch) { /* no second trap in the gate: st_trace_return looks at this */
+        record->post = ST_POST_WAITS;
+        stub = ST_STUB_TRACE;
+    }
+    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE && !record->post ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
+    record->flags = block->call.event_flags;
+    record->claimed = 0;
+    record->delay_exit_us = record->signal = 0;
     record->args[0] = regs->rdi;
     record->args[1] = regs->rsi;
     record->args[2] = regs->rdx;
@@ -107,16 +126,16 @@ void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_
     through_block(block, uc, args, ST_STUB_POST);
 }
 
-/* Unchanged: the site's own stub. With the arena full, the block's: slower by a few loads, counted. */
+/* Unchanged: the site's own stub. For an event, or with the arena full, the block's: slower by a few loads, counted. */
 void st_pass(struct st_block *block, struct st_context *uc)
 {
-    uint64_t stub = st_stub_for(uc->regs.rip);
+    uint64_t stub = block->traced ? 0 : st_stub_for(uc->regs.rip);
     if (stub) {
         uc->regs.rip = stub;
         return;
     }
     const struct st_regs *r = &uc->regs;
     uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
-    st_state.slow_calls++;
+    if (!block->traced) st_state.slow_calls++;
     st_pass_changed(block, uc, args);
 }

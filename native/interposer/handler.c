@@ -11,10 +11,11 @@ static int tells_tracer(int32_t sysno)
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
-    if (call->sysno == __NR_execve || call->sysno == __NR_execveat) {
+    if ((call->sysno == __NR_execve || call->sysno == __NR_execveat) && !st_state.dispatch) {
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
         st_task_ends();
+        st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8), call->sysno == __NR_exit_group ? ST_EVENT_GROUP : 0);
         st_pass(block, uc);
     } else if (st_emulate(block, uc, call)) {
         return;
@@ -30,27 +31,45 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     }
 }
 
-static void trapped(struct st_block *block, struct st_context *uc)
+/* A call that is not made, but may be late and bring a signal all the same. */
+static void answered(struct st_context *uc, const struct st_call *call)
 {
-    struct st_call *call = &block->call;
-    if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
-        st_mask open = ST_SYNCHRONOUS;
-        ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
-    }
-    st_call_begin(block, call, uc);
-    if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
+    uc->regs.rax = (uint64_t)call->result;
+    if (call->delay_exit_us) st_pause(call->delay_exit_us);
+    if (call->signal) st_raise(call->signal);
+}
+
+static void judged(struct st_block *block, struct st_context *uc, struct st_call *call)
+{
     int error = st_integrity(call);
     if (error) {
         if (!st_unnoticed(call, error)) st_report(call, ST_RECORD_VIOLATION, st_state.plan->integrity_row, -error, NULL, 0);
         uc->regs.rax = (uint64_t) - (int64_t)error;
+        call->event_flags |= ST_EVENT_REFUSED;
         return;
     }
     switch (st_judge(block, call)) {
     case ST_VERDICT_PASS: pass(block, uc, call); break;
-    case ST_VERDICT_RESULT: uc->regs.rax = (uint64_t)call->result; break;
+    case ST_VERDICT_RESULT: answered(uc, call); break;
     case ST_VERDICT_PYTHON: st_python_enter(block, uc, call); break;
     case ST_VERDICT_KILL: ST_SYS(__NR_kill, ST_SYS(__NR_getpid), ST_SIGKILL); break;
     }
+}
+
+static void trapped(struct st_block *block, struct st_context *uc)
+{
+    struct st_call *call = &block->call;
+    st_call_begin(block, call, uc);
+    if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
+    block->traced = !block->python && st_traced(block, call->sysno);
+    if (!block->traced) {
+        judged(block, uc, call);
+        return;
+    }
+    const uint64_t args[6] = {uc->regs.rdi, uc->regs.rsi, uc->regs.rdx, uc->regs.r10, uc->regs.r8, uc->regs.r9};
+    st_trace_entry(block, call->sysno, args, call->site, &uc->regs);
+    judged(block, uc, call);
+    if (uc->regs.rip == call->site) st_trace_exit(block, call->sysno, args, (int64_t)uc->regs.rax, call->event_flags);
 }
 
 /* A trap of a block's own stubs: the second half of a call under way. */
@@ -78,6 +97,16 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
-    if (!own_trap(block, uc)) trapped(block, uc);
+    st_enter(block);
+    if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
+        st_mask open = ST_SYNCHRONOUS;
+        ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
+    }
+    if (!own_trap(block, uc)) {
+        st_records[block->index].event = ST_NO_EVENT;
+        trapped(block, uc);
+    }
+    st_exit(block);
+    if (registered != (uint64_t)block && st_state.dispatch) registered = st_register_again(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);
 }

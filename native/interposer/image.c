@@ -37,6 +37,21 @@ static void note_segment(struct st_elf *elf, const Elf64_Phdr *p)
     elf->interpreter_length = p->p_filesz;
 }
 
+/* A file's first bytes. Returns how many there are, or -errno. */
+int64_t st_elf_open(int32_t fd, struct st_elf *elf)
+{
+    memset(elf, 0, sizeof *elf);
+    return elf->head_size = ST_SYS(__NR_pread64, fd, elf->head, ST_ELF_HEAD, 0);
+}
+
+/* Bytes of an open file, from what is known of it where that is enough. Returns how many there are, or -errno. */
+int64_t st_elf_bytes(int32_t fd, const struct st_elf *elf, void *to, uint64_t size, uint64_t offset)
+{
+    if (offset > ST_ELF_HEAD || (int64_t)(offset + size) > elf->head_size) return ST_SYS(__NR_pread64, fd, to, size, offset);
+    memcpy(to, elf->head + offset, size);
+    return (int64_t)size;
+}
+
 /* Program header number `index`, NULL if the file does not have it all. */
 static const Elf64_Phdr *header_at(int32_t fd, struct st_elf *elf, uint32_t index)
 {
@@ -46,7 +61,8 @@ static const Elf64_Phdr *header_at(int32_t fd, struct st_elf *elf, uint32_t inde
         elf->window_first = index;
         elf->window_count = count;
         int64_t size = (int64_t)(count * sizeof(Elf64_Phdr));
-        if (ST_SYS(__NR_pread64, fd, elf->window, size, elf->header.e_phoff + index * sizeof(Elf64_Phdr)) != size) return NULL;
+        uint64_t offset = elf->header.e_phoff + index * sizeof(Elf64_Phdr);
+        if (st_elf_bytes(fd, elf, elf->window, (uint64_t)size, offset) != size) return NULL;
     }
     return &elf->window[index - elf->window_first];
 }
@@ -57,16 +73,13 @@ static uint64_t file_size(int32_t fd)
     return ST_SYS(__NR_fstat, fd, status) < 0 ? 0 : status[6];
 }
 
-/* 0, or -errno: EIO for what is too short to be an ELF file, ENOEXEC for what is no 64-bit x86-64 program. */
+/* What an open file says of itself. 0, or -errno: EIO for what is too short to be an ELF file, ENOEXEC for what is no 64-bit x86-64 program. */
 int64_t st_elf_read(int32_t fd, struct st_elf *elf)
 {
-    memset(elf, 0, sizeof *elf);
+    const Elf64_Ehdr *h = &elf->header;
     elf->low = ~0ull;
     elf->align = PAGE;
-    Elf64_Ehdr *h = &elf->header;
-    int64_t n = ST_SYS(__NR_pread64, fd, h, sizeof *h, 0);
-    if (n < 0) return n;
-    if (n != sizeof *h) return -ST_EIO;
+    if (elf->head_size < (int64_t)sizeof *h) return elf->head_size < 0 ? elf->head_size : -ST_EIO;
     if (memcmp(h->e_ident, ELFMAG, SELFMAG)) return -ST_ENOEXEC;
     if (h->e_ident[EI_CLASS] != ELFCLASS64 || h->e_machine != EM_X86_64) return -ST_ENOEXEC;
     if ((h->e_type != ET_EXEC && h->e_type != ET_DYN) || h->e_phentsize != sizeof(Elf64_Phdr)) return -ST_ENOEXEC;
@@ -76,7 +89,6 @@ int64_t st_elf_read(int32_t fd, struct st_elf *elf)
         if (!p) return -ST_ENOEXEC;
         note_segment(elf, p);
     }
-    elf->size = file_size(fd);
     return 0;
 }
 
@@ -95,7 +107,7 @@ int64_t st_elf_reserve(const struct st_elf *elf, uint64_t hint)
 }
 
 /* As the kernel: the first segment of a program with fixed addresses replaces nothing, all others lie where they belong. */
-static int64_t map_segment(int32_t fd, const struct st_elf *elf, const Elf64_Phdr *p, uint64_t base, uint64_t fixed)
+static int64_t map_segment(int32_t fd, const Elf64_Phdr *p, uint64_t base, uint64_t fixed)
 {
     uint64_t start = page_down(base + p->p_vaddr), file_end = base + p->p_vaddr + p->p_filesz, end = base + p->p_vaddr + p->p_memsz;
     uint64_t protection = (p->p_flags & PF_R ? 1u : 0u) | (p->p_flags & PF_W ? 2u : 0u) | (p->p_flags & PF_X ? 4u : 0u);
@@ -105,7 +117,7 @@ static int64_t map_segment(int32_t fd, const struct st_elf *elf, const Elf64_Phd
         int64_t r = ST_SYS(__NR_mmap, start, file_end - start, protection, flags, fd, page_down(p->p_offset));
         if (r < 0) return r;
         if (end > file_end && (protection & 2) && (file_end & (PAGE - 1))) {
-            if (page_down(p->p_offset + p->p_filesz) >= page_up(elf->size)) return -ST_EFAULT; /* the file was cut off before it */
+            if (page_down(p->p_offset + p->p_filesz) >= page_up(file_size(fd))) return -ST_EFAULT; /* the file was cut off before it */
             /* to the end of the page, as the kernel does: ld.so's first malloc relies on it */
             memset((void *)file_end, 0, mapped - file_end);
         }
@@ -139,7 +151,7 @@ int64_t st_elf_map(int32_t fd, struct st_elf *elf, uint64_t base, struct st_imag
         const Elf64_Phdr *p = header_at(fd, elf, i);
         if (!p) return -ST_EIO;
         if (p->p_type != PT_LOAD) continue;
-        int64_t r = map_segment(fd, elf, p, base, fixed);
+        int64_t r = map_segment(fd, p, base, fixed);
         if (r < 0) return r;
         fixed = MAP_FIXED;
         note_image(image, &elf->header, p);

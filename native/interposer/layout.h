@@ -3,17 +3,20 @@
 #define ST_LAYOUT_H
 
 #define ST_SITES 4096  /* site stubs, 16 bytes each */
-#define ST_BLOCKS 4096 /* per-thread blocks, 256 bytes of stubs and 256 bytes of record each */
+#define ST_BLOCKS 4096 /* per-thread blocks, 256 bytes of stubs and a record each */
+#define ST_RECORD_BYTES 384
 
 /* one block's stubs */
 #define ST_STUB_EXIT 0 /* run with changed arguments, put the program's back, return to the site */
 #define ST_STUB_EXIT_END 64
 #define ST_STUB_POST 64      /* run, then trap again: the post-hook */
 #define ST_STUB_POST_TRAP 80 /* return PC of that second trap */
-#define ST_STUB_CLONE 96     /* the same for a clone whose child has no altstack yet */
+#define ST_STUB_TRACE 80     /* run, then to st_trace_return: an event of the result */
+#define ST_STUB_TRACE_END 96
+#define ST_STUB_CLONE 96 /* the same for a clone whose child has no altstack yet */
 #define ST_STUB_CLONE_TRAP 117
-#define ST_STUB_CHILD_TRAP 183
-#define ST_STUB_LEAVE 192 /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
+#define ST_STUB_CHILD_TRAP 183 /* under user dispatch nothing in the gate traps: what follows these jumps to dispatch.c */
+#define ST_STUB_LEAVE 192      /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
 
 /* one block's record */
 #define ST_REC_RDI 0
@@ -29,6 +32,9 @@
 #define ST_REC_SAVE1 72
 #define ST_REC_ALTSTACK 112 /* a stack_t: the block's own signal stack */
 #define ST_REC_CLONE_RESULT 224
+#define ST_REC_SAVED 256 /* rsp rbx rbp r12 r13 r14 r15 eflags of a thread that writes the event of its result */
+#define ST_REC_PARENT 336
+#define ST_REC_POST 344
 
 /* ucontext and frame */
 #define ST_UC_STACK 16

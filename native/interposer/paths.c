@@ -322,6 +322,22 @@ static int granted(const struct st_plan *plan, int looks, uint32_t grants, const
     return 1;
 }
 
+/* Says that a granted object is used; under audit also whether it was there, and whether it was only looked at. */
+static void used(struct st_call *call, uint32_t which, const struct st_path_use *use)
+{
+    uint8_t *path = call->resolved[which], byte;
+    uint32_t length = (uint32_t)call->resolved_length[which], told = call->grants[which], first = call->grants[0];
+    if (st_state.plan->flags & ST_PLAN_AUDIT) {
+        path[length] = 0;
+        int64_t r = ST_SYS(__NR_readlink, path, &byte, 1);
+        if (r == -ST_ENOENT || r == -ST_ENOTDIR) told |= ST_USE_ABSENT;
+        if (looks(call, use)) told |= ST_USE_LOOKED;
+    }
+    call->grants[0] = told;
+    st_used(call, st_state.plan->fs_row, path, length);
+    call->grants[0] = first;
+}
+
 /* Gate 3 for files. Returns 0, or the errno that refuses; call->rule_row then says by which row. */
 int st_fs_refuses(struct st_call *call)
 {
@@ -348,7 +364,7 @@ int st_fs_refuses(struct st_call *call)
             call->quiet = listed(plan->fs_quiet, path, length, NULL) != 0;
             return ST_EACCES;
         }
-        st_used(call, plan->fs_row, path, length);
+        used(call, which, use);
     }
     return 0;
 }

@@ -65,7 +65,9 @@ int64_t st_next(struct st_call *call)
     struct st_block *block = block_of(call);
     uint32_t depth = block->python;
     block->python = 0; /* later handlers of this call are part of the chain */
+    st_enter(block);
     enum st_verdict verdict = st_continue(block, call);
+    st_exit(block);
     block->python = depth;
     return verdict;
 }
@@ -76,11 +78,8 @@ int64_t st_execute(struct st_call *call)
     const uint64_t *a = call->args;
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS; /* would take the handler with it */
     call->result = ST_SYS(call->sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
-    if (call->delay_exit_us) {
-        int64_t wait[2] = {call->delay_exit_us / 1000000, (int64_t)(call->delay_exit_us % 1000000) * 1000};
-        ST_SYS(__NR_nanosleep, wait, 0);
-    }
-    if (call->signal) ST_SYS(__NR_tgkill, st_state.pid, ST_SYS(__NR_gettid), call->signal);
+    if (call->delay_exit_us) st_pause(call->delay_exit_us);
+    if (call->signal) st_raise(call->signal);
     return call->result;
 }
 
@@ -106,6 +105,18 @@ static int ask(struct st_call *call)
     }
 }
 
+/* The result's event, with all signals blocked: this is the program's own time. */
+static void trace_result(struct st_block *block, const struct st_tramp *tramp)
+{
+    const struct st_regs *r = &tramp->regs;
+    const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    const st_mask all = ST_ALL_BLOCKED & ~ST_SYNCHRONOUS;
+    st_mask old = 0;
+    ST_SYS(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, &old, 8);
+    st_trace_exit(block, tramp->call->sysno, args, tramp->call->result, tramp->call->event_flags);
+    ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &old, 0, 8);
+}
+
 /* The call itself is made with the program's mask, and when nothing of this is under way any more: a signal handler that
  * interrupts it may stay away. */
 void st_python_entry(struct st_tramp *tramp)
@@ -121,4 +132,5 @@ void st_python_entry(struct st_tramp *tramp)
     else if (pass)
         st_execute(call);
     tramp->regs.rax = (uint64_t)call->result;
+    if (!block->python && st_traced(block, call->sysno)) trace_result(block, tramp);
 }

@@ -4,7 +4,14 @@
 static struct st_ring_record *reserve(struct st_ring_header *ring, uint64_t *number)
 {
     uint64_t n = __atomic_load_n(&ring->reserved, __ATOMIC_RELAXED);
+    uint32_t waits = st_state.plan->flags & ST_PLAN_AUDIT ? 100 : 0; /* who only looks wants to see all: waits for the reader */
     do {
+        while (n - __atomic_load_n(&ring->consumed, __ATOMIC_ACQUIRE) >= ST_RING_SLOTS && waits) {
+            int64_t millisecond[2] = {0, 1000000};
+            ST_SYS(__NR_nanosleep, millisecond, 0);
+            n = __atomic_load_n(&ring->reserved, __ATOMIC_RELAXED);
+            waits--;
+        }
         if (n - __atomic_load_n(&ring->consumed, __ATOMIC_ACQUIRE) >= ST_RING_SLOTS) {
             __atomic_fetch_add(&ring->dropped, 1, __ATOMIC_RELAXED);
             return NULL;
@@ -89,7 +96,8 @@ static uint64_t hash_more(uint64_t hash, const void *bytes, uint32_t length)
     return hash;
 }
 
-/* Whether nobody in the run has said this yet: a table of hashes remembers. Where it is full, it is taken for said. */
+/* Whether nobody in the run has said this yet: a table of hashes remembers. Where it is full, it is taken for said; under
+ * audit, for new. */
 static int first_time(struct st_ring_header *ring, uint64_t hash)
 {
     hash |= 1;
@@ -98,17 +106,17 @@ static int first_time(struct st_ring_header *ring, uint64_t hash)
         if (!held && __atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return 1;
         if (held == hash) return 0;
     }
-    return 0;
+    return (st_state.plan->flags & ST_PLAN_AUDIT) != 0;
 }
 
 #define HASH_START 0xcbf29ce484222325ull
 
-/* The first use of a path or an address is reported, later ones are not. */
+/* The first use of a path or an address is reported, later ones are not. The note is the path as it was resolved. */
 void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length)
 {
     struct st_ring_header *ring = st_state.ring;
     if (!ring || !first_time(ring, hash_more(HASH_START ^ call->grants[0], key, length))) return;
-    st_report(call, ST_RECORD_USE, row, (int64_t)call->grants[0], NULL, 0);
+    st_report(call, ST_RECORD_USE, row, (int64_t)call->grants[0], call->address_length > 0 ? NULL : key, length);
 }
 
 /* A sentence of our own about a call's path, once for each path. */

@@ -2,6 +2,7 @@
  * and an interrupted call looks as if it had been made at its site. */
 #include "core.h"
 
+#define EFLAGS_ZERO 0x40ull
 #define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
 static void lock(struct st_sighand *hand)
@@ -16,17 +17,31 @@ static void unlock(struct st_sighand *hand)
 
 static int64_t register_ours(int32_t signal, uint64_t flags)
 {
+    if (st_state.dispatch) return st_register_door(signal, flags);
     struct st_sigaction ours = {(uint64_t)st_signal_entry, flags | ST_SA_SIGINFO | ST_SA_RESTORER, (uint64_t)st_restorer,
                                 ~0ull & ~ST_BIT(ST_SIGSYS)};
     return ST_SYS(__NR_rt_sigaction, signal, &ours, 0, 8);
+}
+
+/* The default action of the others is to be ignored, or to stop the process. */
+#define ST_FATAL                                                                                                                           \
+    (~0ull & ~(ST_UNBLOCKABLE | ST_BIT(ST_SIGCHLD) | ST_BIT(ST_SIGCONT) | ST_BIT(ST_SIGURG) | ST_BIT(ST_SIGWINCH) | ST_BIT(20) |           \
+               ST_BIT(21) | ST_BIT(22) | ST_BIT(ST_SIGSYS)))
+
+/* A signal that is about to end a traced program is seen first. */
+static int seen_first(int32_t signal, const struct st_sigaction *action)
+{
+    return !st_state.dispatch && action->handler == ST_SIG_DFL && (ST_BIT(signal) & ST_FATAL) && (st_state.plan->flags & ST_PLAN_TRACE);
 }
 
 /* Tells the kernel what the program's action means for it. SIGSEGV and SIGBUS stay ours: guarded reads need them. */
 int64_t st_kernel_action(int32_t signal, const struct st_sigaction *action)
 {
     if (signal == ST_SIGSYS) return 0;
-    if (ST_BIT(signal) & ST_SYNCHRONOUS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
+    if (seen_first(signal, action)) return register_ours(signal, ST_SA_ONSTACK);
+    if (ST_BIT(signal) & ST_ALWAYS_OURS) return register_ours(signal, (action->flags & ~(uint64_t)ST_SA_RESETHAND) | ST_SA_ONSTACK);
     if (action->handler > ST_SIG_IGN) return register_ours(signal, action->flags);
+    if (st_state.dispatch) return ST_SYS(__NR_rt_sigaction, signal, action, 0, 8);
     struct st_sigaction plain = {action->handler, action->flags | ST_SA_RESTORER, (uint64_t)st_restorer, action->mask};
     return ST_SYS(__NR_rt_sigaction, signal, &plain, 0, 8);
 }
@@ -59,31 +74,33 @@ void st_signals_arm(void)
     struct st_sigaction *actions = st_state.sighand.actions;
     for (int32_t signal = 1; signal <= ST_SIGNALS; signal++) {
         if (ST_SYS(__NR_rt_sigaction, signal, 0, &actions[signal], 8) < 0) continue;
-        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_SYNCHRONOUS)) st_kernel_action(signal, &actions[signal]);
+        if (actions[signal].handler > ST_SIG_IGN || (ST_BIT(signal) & ST_ALWAYS_OURS) || seen_first(signal, &actions[signal]))
+            st_kernel_action(signal, &actions[signal]);
     }
 }
 
-/* What the kernel cannot hand down over an exec, because these three signals are ours: passed on by word. */
-uint32_t st_signals_keep(const struct st_block *block)
+/* What an exec leaves of it, passed on by word: of SIGSYS, SIGSEGV and SIGBUS the kernel cannot hand anything down, they are
+ * ours, and to ask it for each of the others would take the loader longer than reading the program's headers. */
+uint32_t st_signals_keep(const struct st_block *block, st_mask *ignored)
 {
-    const struct st_sigaction *actions = block->sighand->actions;
-    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0) |
-           (actions[ST_SIGSYS].handler == ST_SIG_IGN ? ST_KEEP_SIGSYS_IGNORED : 0) |
-           (actions[ST_SIGSEGV].handler == ST_SIG_IGN ? ST_KEEP_SIGSEGV_IGNORED : 0) |
-           (actions[ST_SIGBUS].handler == ST_SIG_IGN ? ST_KEEP_SIGBUS_IGNORED : 0);
+    *ignored = 0;
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++)
+        if (block->sighand->actions[signal].handler == ST_SIG_IGN) *ignored |= ST_BIT(signal);
+    return (block->sigsys_blocked ? ST_KEEP_SIGSYS_BLOCKED : 0) | (block->sigsys_pending ? ST_KEEP_SIGSYS_PENDING : 0);
 }
 
-void st_signals_kept(struct st_block *block, uint32_t kept)
+void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored)
 {
     struct st_sigaction *actions = block->sighand->actions;
+    for (int32_t signal = 1; ignored; signal++, ignored >>= 1)
+        if (ignored & 1) actions[signal].handler = ST_SIG_IGN;
+    for (int32_t signal = 1; signal <= ST_SIGNALS; signal++)
+        if ((ST_BIT(signal) & ST_SYNCHRONOUS) || seen_first(signal, &actions[signal])) st_kernel_action(signal, &actions[signal]);
     if (kept & ST_KEEP_SIGSYS_BLOCKED) block->sigsys_blocked = 1;
     if (kept & ST_KEEP_SIGSYS_PENDING) {
         block->sigsys_pending = 1;
         block->sigsys_info = (struct st_siginfo){.signal = ST_SIGSYS};
     }
-    if (kept & ST_KEEP_SIGSYS_IGNORED) actions[ST_SIGSYS].handler = ST_SIG_IGN;
-    if (kept & ST_KEEP_SIGSEGV_IGNORED) actions[ST_SIGSEGV].handler = ST_SIG_IGN;
-    if (kept & ST_KEEP_SIGBUS_IGNORED) actions[ST_SIGBUS].handler = ST_SIG_IGN;
 }
 
 /* ---- delivery ------------------------------------------------------------------------------------ */
@@ -99,30 +116,101 @@ static void show_args(struct st_regs *regs, const struct st_record *record)
 }
 
 /* A call that has been counted and not been made: it comes, and is counted, again. */
-static void uncount(uint64_t sysno)
+static void uncount(struct st_block *block, uint64_t sysno)
 {
+    for (; block->turns; block->turns--) __atomic_fetch_sub(block->turned[block->turns - 1], 1, __ATOMIC_RELAXED);
     if (st_state.ring && sysno < ST_NR_MAX) __atomic_fetch_sub(&st_state.ring->calls[sysno], 1, __ATOMIC_RELAXED);
 }
 
+/* Whether a signal came while the event of a call's result was being written: on the block's stack, or on the way there
+ * or back. */
+static int event_under_way(const struct st_block *block, const struct st_regs *regs)
+{
+    if (!block || (st_records[block->index].event < ST_EVENT_DUE && !st_records[block->index].post)) return 0;
+    if (regs->rip >= (uint64_t)st_trace_return && regs->rip < (uint64_t)st_trace_return_end) return 1;
+    return regs->rsp - (uint64_t)block->stack <= ST_BLOCK_STACK;
+}
+
+/* User dispatch: the second half of a call, for which the thread was on its way. */
+static void post_here(struct st_block *block, struct st_context *uc)
+{
+    st_records[block->index].post = 0;
+    st_post(block, uc, block->index);
+}
+
+/* The event is finished here, and the call has returned. */
+static void show_result(struct st_block *block, struct st_context *uc)
+{
+    struct st_record *record = &st_records[block->index];
+    struct st_regs *regs = &uc->regs;
+    int saved = regs->rip < (uint64_t)st_trace_return || regs->rip >= (uint64_t)st_trace_saved;
+    if (!saved) record->result = regs->rax;
+    if (regs->rip >= (uint64_t)st_claimed && regs->rip < (uint64_t)st_claim_end) {
+        if (regs->rip != (uint64_t)st_claimed || (regs->eflags & EFLAGS_ZERO)) *(uint64_t *)regs->rcx = regs->r8;
+    }
+    if (saved) {
+        const uint64_t *at = record->saved;
+        regs->rsp = at[0];
+        regs->rbx = at[1];
+        regs->rbp = at[2];
+        regs->r12 = at[3];
+        regs->r13 = at[4];
+        regs->r14 = at[5];
+        regs->r15 = at[6];
+        regs->eflags = at[7];
+    }
+    show_args(regs, record);
+    regs->rax = record->result;
+    regs->rip = record->site;
+    if (record->post)
+        post_here(block, uc);
+    else
+        st_trace_finish(block, record);
+}
+
+/* A call of which nothing came: a signal was first. It is made again after the handler, or gone: was not made at all. */
+static void show_restart(struct st_block *block, const struct st_record *record, int gone)
+{
+    if (!block || (record->event != ST_EVENT_DUE && record->event != ST_EVENT_AT_TRAP)) return;
+    st_records[block->index].event = ST_NO_EVENT;
+    st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, gone ? ST_EVENT_CANCELLED : ST_EVENT_RESTART);
+}
+
+/* User dispatch: a sigreturn that has yet to be made in the gate. The frame becomes the program's again, and the call comes
+ * again from its site: whoever returns to it may be out of the blob's reach by then. */
+static void undo_sigreturn(const struct st_block *block, struct st_regs *regs)
+{
+    struct st_context *theirs = (struct st_context *)regs->rsp;
+    theirs->stack = block->stack_virtual;
+    if (block->sigsys_blocked) theirs->mask |= ST_BIT(ST_SIGSYS);
+    regs->rip = block->sigreturn_site - 2;
+}
+
 /* An interrupted call is shown at its site: before the `syscall` (it will be made, and judged, again) or after it. */
-static void show_site(struct st_block *block, struct st_context *uc)
+void st_show_site(struct st_block *block, struct st_context *uc)
 {
     struct st_regs *regs = &uc->regs;
     uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
     uint64_t leave = block ? st_block_stub(block, ST_STUB_LEAVE) : 0;
     int gone = block && regs->rip >= leave && regs->rip < leave + 64; /* else the kernel has made it, and restarts it */
     if (gone) st_gone(block, uc, regs->rip == leave);
+    if (event_under_way(block, regs)) {
+        show_result(block, uc);
+        return;
+    }
+    if (st_state.dispatch && block && regs->rip == (uint64_t)st_gate_call && regs->rax == __NR_rt_sigreturn) undo_sigreturn(block, regs);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
-        if (gone) uncount(regs->rax);
+        if (gone) uncount(block, regs->rax);
         regs->rip = (regs->rip & 15) ? site : site - 2;
     } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
         uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
         const struct st_record *record = &st_records[index];
-        if (offset == ST_STUB_EXIT || offset == ST_STUB_POST) {
+        if (offset == ST_STUB_EXIT || offset == ST_STUB_POST || offset == ST_STUB_TRACE) {
+            show_restart(block, record, gone);
             show_args(regs, record);
             regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
-            if (gone) uncount(regs->rax);
+            if (gone) uncount(block, regs->rax);
             regs->rip = record->site - 2;
         } else if (offset < ST_STUB_EXIT_END) {
             show_args(regs, record);
@@ -130,6 +218,16 @@ static void show_site(struct st_block *block, struct st_context *uc)
         } else if (offset < ST_STUB_POST_TRAP && block) {
             if (offset < ST_STUB_POST + 9) st_records[index].result = regs->rax;
             st_post(block, uc, index);
+        } else if (offset < ST_STUB_TRACE_END && block) {
+            st_records[index].result = regs->rax;
+            show_args(regs, record);
+            regs->rip = record->site;
+            if (record->post)
+                post_here(block, uc);
+            else if (regs->rax == (uint64_t)-ST_EINTR)
+                st_trace_interrupted(block, &st_records[index]);
+            else
+                st_trace_finish(block, &st_records[index]);
         }
     }
 }
@@ -146,7 +244,7 @@ static uint64_t fpstate_size(const struct st_context *uc)
 }
 
 /* The frame on another stack, as the kernel would have laid it there. NULL: it does not fit above `low`. */
-static struct st_frame *move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
+struct st_frame *st_move_frame(struct st_frame *frame, uint64_t top, uint64_t low)
 {
     uint64_t fp = frame->context.regs.fpstate, size = fp ? fpstate_size(&frame->context) : 0;
     if (top - low < size + sizeof *frame + 64 + 24) return NULL;
@@ -167,8 +265,8 @@ static struct st_frame *choose_stack(struct st_block *block, struct st_frame *fr
     uint64_t sp = frame->context.regs.rsp;
     int ours = (uint64_t)frame >= (uint64_t)block->stack && (uint64_t)frame < (uint64_t)block->stack + ST_BLOCK_STACK;
     if ((flags & ST_SA_ONSTACK) && !(own->flags & ST_SS_DISABLE) && !on_stack(own, sp))
-        return move_frame(frame, own->sp + own->size, own->sp);
-    return ours ? move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
+        return st_move_frame(frame, own->sp + own->size, own->sp);
+    return ours ? st_move_frame(frame, sp - 128, on_stack(own, sp) ? own->sp : 0) : frame;
 }
 
 /* A handler without room for its frame: the kernel makes it a SIGSEGV, the last one if that cannot be handled either. */
@@ -188,7 +286,8 @@ static void take_default(int32_t signal, const struct st_siginfo *info)
 {
     struct st_sigaction none = {0};
     ST_SYS(__NR_rt_sigaction, signal, &none, 0, 8);
-    if (info->code <= 0 || signal == ST_SIGSYS) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
+    int faults = (ST_BIT(signal) & (ST_SYNCHRONOUS | ST_BIT(ST_SIGILL) | ST_BIT(ST_SIGTRAP) | ST_BIT(ST_SIGFPE))) != 0;
+    if (info->code <= 0 || !faults) ST_SYS(__NR_tkill, ST_SYS(__NR_gettid), signal);
 }
 
 static int fixed_up(int32_t signal, struct st_frame *frame)
@@ -196,7 +295,7 @@ static int fixed_up(int32_t signal, struct st_frame *frame)
     struct st_regs *regs = &frame->context.regs;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code <= 0) return 0;
     if (regs->rip < (uint64_t)st_user_begin || regs->rip >= (uint64_t)st_user_end) return 0;
-    regs->rip = (uint64_t)st_user_fault;
+    regs->rip = regs->rip >= (uint64_t)st_copy_some ? (uint64_t)st_some_fault : (uint64_t)st_user_fault;
     return 1;
 }
 
@@ -205,16 +304,19 @@ static int postponed(int32_t signal, struct st_frame *frame)
 {
     uint64_t rip = frame->context.regs.rip, sp = frame->context.regs.rsp;
     if (!(ST_BIT(signal) & ST_SYNCHRONOUS) || frame->info.code > 0) return 0;
-    if (rip < ST_BLOB_BASE || rip >= ST_BLOB_BASE + 0x10000) return 0;
+    int ours = (rip >= ST_BLOB_BASE && rip < (uint64_t)st_text_end) || (rip >= (uint64_t)st_late && rip < (uint64_t)st_late_end);
+    if (!ours) return 0;
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
+    const struct st_block *block = st_block_of(&frame->context);
+    int posting = block && st_records[block->index].post == ST_POST_RUNS;
+    if (!posting && event_under_way(block, &frame->context.regs)) return 0;
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
     return 1;
 }
 
-static struct st_sigaction take_action(struct st_block *block, int32_t signal)
+static struct st_sigaction take_action(struct st_sighand *hand, int32_t signal)
 {
-    struct st_sighand *hand = block->sighand;
     lock(hand);
     struct st_sigaction action = hand->actions[signal];
     if (action.handler > ST_SIG_IGN && (action.flags & ST_SA_RESETHAND)) hand->actions[signal].handler = ST_SIG_DFL;
@@ -222,14 +324,32 @@ static struct st_sigaction take_action(struct st_block *block, int32_t signal)
     return action;
 }
 
-/* Decides what the program sees of a signal. Out: the frame to enter its handler on and the mask to set.
- * Returns the handler, 0 for none. Every signal is blocked here. */
-uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
+/* What a handler returns to. Under user dispatch the program's own: nothing on a stack may point into the blob when it goes. */
+static uint64_t restorer(const struct st_sigaction *action)
+{
+    if (!st_state.dispatch) return (uint64_t)st_restorer;
+    return action->flags & ST_SA_RESTORER ? action->restorer : st_state.door.restorer;
+}
+
+/* User dispatch: a signal for a thread that is not under it. Only the handler is ours. */
+static uint64_t bystander(int32_t signal, struct st_frame *frame, uint64_t out[3])
 {
     struct st_context *uc = &frame->context;
-    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
-    struct st_block *block = st_block_of(uc);
-    if (!block) return 0;
+    struct st_sigaction action = take_action(&st_state.sighand, signal);
+    if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
+    if (action.handler <= ST_SIG_IGN) {
+        take_default(signal, &frame->info);
+        return 0;
+    }
+    frame->return_address = restorer(&action);
+    out[1] = (uc->mask | action.mask | ((action.flags & ST_SA_NODEFER) ? 0 : ST_BIT(signal))) & ~ST_UNBLOCKABLE;
+    out[2] = st_state.door.out;
+    return action.handler;
+}
+
+static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame *frame, uint64_t out[3])
+{
+    struct st_context *uc = &frame->context;
     if (signal == ST_SIGSYS && block->sigsys_blocked) {
         block->sigsys_pending = 1;
         block->sigsys_info = frame->info;
@@ -239,14 +359,16 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
         st_trace_me(block);
         return 0;
     }
-    show_site(block, uc);
-    struct st_sigaction action = take_action(block, signal);
+    st_show_site(block, uc);
+    struct st_sigaction action = take_action(block->sighand, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
+        st_trace_signal(block, signal, &frame->info, &uc->regs);
         take_default(signal, &frame->info);
         return 0;
     }
-    frame->return_address = (uint64_t)st_restorer;
+    frame->return_address = st_state.dispatch && block->own->aside ? (uint64_t)st_restorer : restorer(&action);
+    block->handlers_aside += st_state.dispatch && block->own->aside;
     frame = choose_stack(block, frame, action.flags);
     if (!frame) {
         no_room(block, signal, uc);
@@ -258,9 +380,28 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[2])
     if (blocked & ST_BIT(ST_SIGSYS)) block->sigsys_blocked = 1;
     uc->stack = block->stack_virtual;
     if ((uint32_t)block->stack_virtual.flags & ST_SS_AUTODISARM) block->stack_virtual = (struct st_stack){.flags = ST_SS_DISABLE};
+    st_trace_signal(block, signal, &frame->info, &uc->regs);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
     return action.handler;
+}
+
+/* Decides what the program sees of a signal. Out: the frame to enter its handler on and the mask to set.
+ * Returns the handler, 0 for none. Every signal is blocked here. */
+uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3])
+{
+    struct st_context *uc = &frame->context;
+    out[2] = 0;
+    struct st_block *block = st_state.dispatch ? st_arrived(frame, out) : NULL;
+    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
+    if (st_is_order(signal, &frame->info)) return st_obey(block, frame, out);
+    if (!block && st_state.dispatch) return bystander(signal, frame, out);
+    if (!block) block = st_block_of(uc);
+    if (!block) return 0;
+    st_enter(block);
+    uint64_t handler = deliver(block, signal, frame, out);
+    st_exit(block);
+    return handler;
 }
 
 /* The other way: what the program left in its frame becomes what the kernel may read. */
@@ -276,12 +417,30 @@ static void take_back(struct st_block *block, struct st_context *uc)
     if (!block->sigsys_blocked) st_sigsys_unblocked(block);
 }
 
+/* The program did not make this call, its C library would have: with all signals blocked, this is the program's own time. */
+static void trace_sigreturn(struct st_block *block, const struct st_context *uc)
+{
+    const st_mask all = ST_ALL_BLOCKED & ~ST_SYNCHRONOUS;
+    const uint64_t args[6] = {(uint64_t)uc};
+    ST_SYS(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, 0, 8); /* sigreturn sets the program's */
+    st_trace_entry(block, __NR_rt_sigreturn, args, 0, NULL);
+    st_trace_exit(block, __NR_rt_sigreturn, args, (int64_t)uc->regs.rax, 0);
+}
+
 /* Runs as the program, on its handler's stack, after the handler returned. */
 void st_before_sigreturn(struct st_context *uc)
 {
-    struct st_stack kernel;
-    if (ST_SYS(__NR_sigaltstack, 0, &kernel) < 0 || (kernel.flags & ST_SS_DISABLE)) return;
-    take_back((struct st_block *)kernel.sp, uc);
+    struct st_context now = {.stack = {.flags = ST_SS_DISABLE}};
+    if (ST_SYS(__NR_sigaltstack, 0, &now.stack) < 0) return;
+    if (!st_state.dispatch && (now.stack.flags & ST_SS_DISABLE)) return;
+    struct st_block *block = st_state.dispatch ? st_block_of(&now) : (struct st_block *)now.stack.sp;
+    if (!block) return;
+    take_back(block, uc);
+    if (st_state.dispatch) { /* a handler that came while the thread's calls were our own */
+        if (block->handlers_aside) block->handlers_aside--;
+        return;
+    }
+    if (st_traced(block, __NR_rt_sigreturn)) trace_sigreturn(block, uc);
 }
 
 /* A SIGSYS that came while the program had it blocked comes again. */
@@ -396,6 +555,7 @@ static void own_sigreturn(struct st_block *block, struct st_context *uc)
         take_back(block, &copy);
         st_copy_out(theirs, &copy, sizeof copy);
     }
+    block->sigreturn_site = uc->regs.rip;
     uc->regs.rip = (uint64_t)st_gate_call;
 }
 
@@ -417,9 +577,9 @@ static int read_exe_link(struct st_context *uc, struct st_call *call)
     uint64_t buffer = call->args[at ? 2 : 1], size = (uint32_t)call->args[at ? 3 : 2];
     if (call->path_length[0] < 0 && st_copy_string(call->path[0], (const void *)call->args[at], ST_PATH_MAX) < 0) return 0;
     if (!st_is_exe_link(call->path[0]) || (int32_t)size <= 0) return 0;
-    uint64_t length = st_length(st_state.exe);
-    if (length > size) length = size;
-    uc->regs.rax = st_copy_out((void *)buffer, st_state.exe, length) < 0 ? (uint64_t)-ST_EFAULT : length;
+    int64_t length = st_read_exe(call->path[0]);
+    if (length > (int64_t)(int32_t)size) length = (int32_t)size;
+    uc->regs.rax = (uint64_t)(length > 0 && st_copy_out((void *)buffer, call->path[0], (uint64_t)length) < 0 ? -ST_EFAULT : length);
     return 1;
 }
 
@@ -427,6 +587,7 @@ static int read_exe_link(struct st_context *uc, struct st_call *call)
 int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     const uint64_t *args = call->args;
+    if (st_state.dispatch && (call->sysno == __NR_readlink || call->sysno == __NR_readlinkat || call->sysno == __NR_ptrace)) return 0;
     switch (call->sysno) {
     case __NR_rt_sigaction: uc->regs.rax = (uint64_t)virtual_action(block, args); return 1;
     case __NR_rt_sigprocmask: uc->regs.rax = (uint64_t)virtual_mask(block, uc, args); return 1;

@@ -3,9 +3,12 @@
 
 #define BLOCKS_BASE (ST_BLOB_BASE + 0x10000000ull)
 
+/* The first thread's: each program has it, so it comes with the blob. */
+static struct st_block first_block __attribute__((section(".bss.block"), aligned(4096)));
+
 struct st_block *st_block_at(uint32_t index)
 {
-    return (struct st_block *)(BLOCKS_BASE + (uint64_t)index * ST_BLOCK_AREA + ST_GUARD);
+    return !index ? &first_block : (struct st_block *)(BLOCKS_BASE + (uint64_t)index * ST_BLOCK_AREA + ST_GUARD);
 }
 
 static struct st_stack kernel_stack(struct st_block *block)
@@ -18,7 +21,7 @@ static struct st_stack kernel_stack(struct st_block *block)
 
 /* Memory for a block, when it is needed: all of them at once would be half a GiB of a program's RLIMIT_AS. The page below
  * stays free, to stop what runs over. */
-int64_t st_block_open(struct st_block *block, uint32_t index)
+static int64_t block_open(struct st_block *block, uint32_t index)
 {
     int64_t r = ST_SYS(__NR_mmap, block, ST_BLOCK_AREA - ST_GUARD, 3 /* read, write */, PRIVATE_MEMORY | MAP_FIXED_NOREPLACE, -1, 0);
     if (r < 0) return r;
@@ -26,14 +29,17 @@ int64_t st_block_open(struct st_block *block, uint32_t index)
     return 0;
 }
 
+/* `used` is 2, or the block is not published: nobody else takes it until all of it is reset. */
 static void block_reset(struct st_block *block)
 {
-    uint32_t index = block->index;
-    memset((uint8_t *)block + offsetof(struct st_block, tid), 0, offsetof(struct st_block, call) - offsetof(struct st_block, tid));
-    block->index = index;
-    block->used = 1;
+    uint32_t index = block->index, first = offsetof(struct st_block, python);
+    block->tid = 0;
+    memset((uint8_t *)block + first, 0, offsetof(struct st_block, call) - first);
+    block->scopes = ~0u;
+    memset(block->counters, 0, sizeof block->counters);
     block->stack_virtual.flags = ST_SS_DISABLE;
     st_records[index].altstack = kernel_stack(block);
+    __atomic_store_n(&block->used, 1, __ATOMIC_RELEASE);
 }
 
 /* A block whose thread is gone is used again. A few are looked at on each call, so that thousands of threads stay cheap. */
@@ -66,7 +72,7 @@ struct st_block *st_block_new(void)
             return NULL;
         }
         block = st_block_at(index);
-        if (st_block_open(block, index) < 0) return NULL;
+        if (block_open(block, index) < 0) return NULL;
     }
     block_reset(block);
     __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
@@ -76,6 +82,7 @@ struct st_block *st_block_new(void)
 void st_block_free(struct st_block *block)
 {
     block->tid = 0;
+    block->dispatched = 0;
     __atomic_store_n(&block->used, 0, __ATOMIC_RELEASE);
 }
 
@@ -83,13 +90,15 @@ void st_block_free(struct st_block *block)
  * registers the altstack that the frame names. */
 struct st_block *st_block_of(struct st_context *uc)
 {
-    if (!(uc->stack.flags & ST_SS_DISABLE) && uc->stack.sp >= BLOCKS_BASE &&
-        uc->stack.sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA)
-        return (struct st_block *)uc->stack.sp;
+    uint64_t sp = uc->stack.flags & ST_SS_DISABLE ? 0 : uc->stack.sp;
+    if (sp == (uint64_t)&first_block || (sp >= BLOCKS_BASE && sp < BLOCKS_BASE + (uint64_t)ST_BLOCKS * ST_BLOCK_AREA))
+        return (struct st_block *)sp;
+    if (st_state.dispatch) return st_dispatched_block(uc);
     struct st_block *block = st_block_new();
     if (!block) return NULL;
     block->sighand = &st_state.sighand;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->pid = st_state.pid;
     uc->stack = kernel_stack(block);
     return block;
 }
@@ -104,6 +113,7 @@ static uint64_t clone_flags(struct st_call *call)
     if (call->args[1] < 8 || call->args[1] > sizeof call->path[0]) return 0;
     if (st_copy_in(copy, (const void *)call->args[0], call->args[1]) < 0) return 0; /* the kernel says EFAULT */
     uint64_t flags = copy[0];
+    if (st_state.dispatch) return flags; /* such a child is none of ours */
     copy[0] &= ~ST_CLONE_CLEAR_SIGHAND;
     if (flags & ST_CLONE_CLEAR_SIGHAND && !(flags & ST_CLONE_SIGHAND)) call->args[0] = (uint64_t)copy;
     return flags;
@@ -145,13 +155,19 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     }
     child->sighand = block->sighand;
     child->sigsys_blocked = block->sigsys_blocked;
+    child->scopes = block->scopes;
+    if (st_state.dispatch) child->dispatched = ST_BORN;
     struct st_record *record = &st_records[child->index];
     const struct st_regs *r = &uc->regs;
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};
+    record->parent = (uint64_t)&st_records[block->index];
     record->parent_pending = 1;
+    child->pid = block->tid; /* until it knows its own: who made it */
+    st_records[block->index].event = block->traced ? ST_EVENT_AT_TRAP : ST_NO_EVENT;
+    st_records[block->index].sysno = call->sysno;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
-    uc->mask = ST_ALL_BLOCKED;
+    uc->mask = st_all_blocked();
 }
 
 /* Every fork goes through a post-stub, so that the child is known before one instruction of the program runs. */
@@ -169,9 +185,8 @@ void st_clone(struct st_block *block, struct st_context *uc, struct st_call *cal
     struct st_record *record = &st_records[block->index];
     record->clone_flags = flags;
     record->mask = uc->mask;
-    record->delay_exit_us = record->signal = 0;
     st_pass_hooked(block, uc, call->args);
-    uc->mask = ST_ALL_BLOCKED;
+    uc->mask = st_all_blocked();
 }
 
 static void back_to(struct st_context *uc, const uint64_t args[6], uint64_t site, uint64_t result)
@@ -196,10 +211,12 @@ static void vfork_child(struct st_block *block, const struct st_record *record)
     saved->stack_virtual = block->stack_virtual;
     saved->sigsys_blocked = block->sigsys_blocked;
     saved->tid = block->tid;
+    saved->pid = block->pid;
     saved->own = *block->sighand;
     saved->own.lock = 0;
     block->sighand = &saved->own;
-    block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->tid = block->pid = (int32_t)ST_SYS(__NR_gettid);
+    st_trace_task(block, ST_EVENT_TASK, saved->tid, 0);
 }
 
 /* The parent is back: the child's calls have used the record, its own is put back. Returns 1 if that was the case. */
@@ -216,6 +233,7 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
     block->tid = saved->tid;
+    block->pid = saved->pid;
     block->traceme = 0;
     return 1;
 }
@@ -223,10 +241,12 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
 /* The only thread of a new process: the others' blocks are free, and no lock is held by anybody. */
 static void fork_child(struct st_block *block)
 {
+    int32_t parent = block->tid;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
     block->traceme = 0;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = block->tid;
+    block->pid = st_state.pid;
     block->sighand->lock = 0;
     if (block->vforks) { /* forked by a vfork child: nobody waits here any more */
         st_state.sighand = *block->sighand;
@@ -239,7 +259,8 @@ static void fork_child(struct st_block *block)
             st_exec_release(st_block_at(i), 0);
             st_block_free(st_block_at(i));
         }
-    memset(st_state.process_counters, 0, sizeof st_state.process_counters);
+    if (st_state.counted) memset(st_rare.process_counters, 0, sizeof st_rare.process_counters);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
 }
 
 /* CLONE_CLEAR_SIGHAND, done here because the kernel's own would take away our SIGSYS handler too. */
@@ -262,10 +283,15 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
+    if (!result && st_state.dispatch) {
+        st_native_child(block, uc, record);
+        return;
+    }
     if (!result && !(record->clone_flags & ST_CLONE_FILES)) st_exec_forget(block);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
+    if (result && record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
     uc->mask = record->mask;
     back_to_site(uc, record, result);
 }
@@ -276,6 +302,9 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     struct st_record *record = &st_records[index];
     if (index != block->index) { /* the parent of a clone, in the child's stub */
         struct st_cloning cloning = record->cloning;
+        struct st_record *own = &st_records[block->index];
+        if (own->event) st_trace_exit(block, own->sysno, cloning.args, (int64_t)cloning.result, 0);
+        own->event = ST_NO_EVENT;
         uc->mask = cloning.mask;
         back_to(uc, cloning.args, cloning.site, cloning.result);
         __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
@@ -296,18 +325,20 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         uc->mask = record->mask;
     }
     back_to_site(uc, record, record->result);
-    if (record->delay_exit_us) {
-        int64_t wait[2] = {record->delay_exit_us / 1000000, (int64_t)(record->delay_exit_us % 1000000) * 1000};
-        ST_SYS(__NR_nanosleep, wait, 0);
-    }
-    if (record->signal) ST_SYS(__NR_tgkill, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), record->signal);
+    if (record->delay_exit_us) st_pause(record->delay_exit_us);
+    if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
+    record->event = ST_NO_EVENT;
+    if (record->signal) st_raise(record->signal);
 }
 
 /* A clone child's first trap, on its own block. Its parent may still be reading the record: nothing in it is changed. */
 void st_child(struct st_block *block, struct st_context *uc)
 {
     const struct st_cloning *cloning = &st_records[block->index].cloning;
+    int32_t parent = block->pid;
     block->tid = (int32_t)ST_SYS(__NR_gettid);
+    block->pid = (int32_t)ST_SYS(__NR_getpid);
+    st_trace_task(block, ST_EVENT_TASK, parent, 0);
     if (!(cloning->flags & ST_CLONE_SIGHAND)) {
         struct st_vfork *own = &block->vfork[ST_VFORKS - 1];
         own->own = *block->sighand;

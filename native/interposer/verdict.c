@@ -17,10 +17,7 @@ static int copy_paths(struct st_call *call, const struct st_call_entry *entry)
         int64_t length = st_copy_string(call->path[i], (const void *)*argument, ST_PATH_MAX);
         if (length < 0) return ST_EFAULT;
         if (length == ST_PATH_MAX) return ST_ENAMETOOLONG;
-        if (st_state.exe[0] && st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) {
-            length = st_length(st_state.exe);
-            memcpy(call->path[i], st_state.exe, (uint64_t)length + 1);
-        }
+        if (st_is_exe_link(call->path[i]) && st_follows(call, &uses[i])) length = st_exe_path(call->path[i]);
         call->path_length[i] = (int32_t)length;
         *argument = (uint64_t)call->path[i];
         call->copied |= 1u << uses[i].path;
@@ -49,8 +46,9 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
     call->block = (uint64_t)block;
     call->tid = block->tid;
     call->result = 0;
-    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = 0;
+    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = call->event_flags = 0;
     call->grants[0] = call->grants[1] = 0;
+    block->turns = 0;
     for (int i = 0; i < 3; i++) call->path_length[i] = call->resolved_length[i] = -1;
     call->address_length = -1;
 }
@@ -122,6 +120,7 @@ static int matches(const struct st_rule *rule, struct st_call *call)
         case ST_MATCH_SCALAR: yes = all_hold(match->span, call); break;
         case ST_MATCH_PATH: yes = path_in(match, call); break;
         case ST_MATCH_ADDR: yes = address_in(match, call); break;
+        case ST_MATCH_SCOPE: yes = (((const struct st_block *)call->block)->scopes & match->span.first) != 0; break;
         case ST_MATCH_THREAD: yes = (call->tid == st_state.main_tid) == (match->which == 0); break;
         default: break;
         }
@@ -134,10 +133,12 @@ static int matches(const struct st_rule *rule, struct st_call *call)
 static int its_turn(struct st_block *block, const struct st_rule *rule)
 {
     if (!rule->first) return 1;
+    if (rule->count_by == ST_COUNT_PROCESS) st_state.counted = 1;
     uint64_t *counter = rule->count_by == ST_COUNT_THREAD || !st_state.ring ? &block->counters[rule->counter]
-                        : rule->count_by == ST_COUNT_PROCESS                ? &st_state.process_counters[rule->counter]
+                        : rule->count_by == ST_COUNT_PROCESS                ? &st_rare.process_counters[rule->counter]
                                                                             : &st_state.ring->tree_counters[rule->counter];
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+    if (block->turns < 6) block->turned[block->turns++] = counter;
     if (n < rule->first || n > rule->last) return 0;
     return rule->step ? (n - rule->first) % rule->step == 0 : n == rule->first;
 }
@@ -163,7 +164,14 @@ static int may_ask_python(const struct st_block *block, const struct st_call *ca
     return !block->python && (call->site < st_state.ldso_low || call->site >= st_state.ldso_high);
 }
 
-static void pause_for(uint32_t microseconds)
+/* A rule's signal, to this thread, as if from the kernel. */
+void st_raise(uint32_t signal)
+{
+    struct st_siginfo info = {.signal = (int32_t)signal, .code = 0x80 /* SI_KERNEL */};
+    ST_SYS(__NR_rt_tgsigqueueinfo, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), signal, &info);
+}
+
+void st_pause(uint32_t microseconds)
 {
     int64_t wait[2] = {microseconds / 1000000, (int64_t)(microseconds % 1000000) * 1000};
     ST_SYS(__NR_nanosleep, wait, 0);
@@ -176,13 +184,27 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
     call->rule_row = rule->row;
     switch (rule->action) {
     case ST_ALLOW: return -2;
-    case ST_ERROR: return refuse(call, rule->error, rule->row, 0) ? ST_VERDICT_RESULT : -1;
-    case ST_RETVAL: call->result = rule->retval; return ST_VERDICT_RESULT;
+    case ST_ERROR:
+        call->event_flags |= ST_EVENT_INJECTED;
+        return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
+    case ST_RETVAL:
+        call->event_flags |= ST_EVENT_INJECTED;
+        call->result = rule->retval;
+        return ST_VERDICT_RESULT;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
-    case ST_SIGNAL: call->signal = (uint32_t)rule->signal; return -1;
+    case ST_SIGNAL:
+        call->event_flags |= ST_EVENT_SIGNALLED;
+        call->signal = (uint32_t)rule->signal;
+        return -1;
     case ST_LOG: st_report(call, ST_RECORD_LOG, rule->row, 0, NULL, 0); return -1;
-    case ST_DELAY_ENTER: pause_for(rule->delay_us); return -1;
-    case ST_DELAY_EXIT: call->delay_exit_us = rule->delay_us; return -1;
+    case ST_DELAY_ENTER:
+        call->event_flags |= ST_EVENT_DELAYED;
+        st_pause(rule->delay_us);
+        return -1;
+    case ST_DELAY_EXIT:
+        call->event_flags |= ST_EVENT_DELAYED;
+        call->delay_exit_us = rule->delay_us;
+        return -1;
     case ST_KILL: return refuse(call, ST_KILLED, rule->row, 0) ? ST_VERDICT_KILL : -1;
     case ST_PYTHON:
         if (!may_ask_python(block, call)) return -1;
@@ -208,6 +230,7 @@ enum st_verdict st_continue(struct st_block *block, struct st_call *call)
     while (call->rule < entry->rules.count) {
         const struct st_rule *rule = ST_PLAN_AT(struct st_rule, plan->rules) + refs[call->rule++];
         if (!matches(rule, call) || !its_turn(block, rule)) continue;
+        if (rule->fired) __atomic_fetch_add(&st_state.fired[rule->fired - 1], 1, __ATOMIC_RELAXED);
         int verdict = act(block, call, rule);
         if (verdict >= 0) return (enum st_verdict)verdict;
         if (verdict == -2) call->rule = entry->rules.count;
@@ -243,6 +266,7 @@ enum st_verdict st_judge(struct st_block *block, struct st_call *call)
     enum st_verdict verdict = ST_VERDICT_RESULT;
     const struct st_call_entry *entry = ST_PLAN_AT(struct st_call_entry, plan->calls) + (uint32_t)call->sysno;
     if ((uint32_t)call->sysno >= ST_NR_MAX || !entry->known) {
+        if (st_state.dispatch) return ST_VERDICT_PASS; /* nothing is refused for being new */
         call->rule_row = plan->unknown_row;
         call->result = -ST_ENOSYS;
         if ((uint32_t)call->sysno < ST_NR_MAX && !refuse(call, plan->unknown_error, plan->unknown_row, 0)) return ST_VERDICT_PASS;

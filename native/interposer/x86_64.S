@@ -11,7 +11,7 @@
 
 /* ---- site stubs: stub i returns to where site i was called from ------------------------------- */
     .section .gate.stubs, "ax", @progbits
-    .balign 4096
+    .balign 16, 0xcc
     .globl st_stubs
 st_stubs:
     .set i, 0
@@ -51,52 +51,57 @@ st_enter_handler:
 
 /* ---- block stubs ---------------------------------------------------------------------------------- */
     .section .gate.blocks, "ax", @progbits
-    .balign 4096
+    .balign 256, 0xcc
     .globl st_block_stubs
 st_block_stubs:
     .set j, 0
     .rept ST_BLOCKS
     .balign 256, 0xcc
     syscall                                           /* ST_STUB_EXIT */
-    movq st_records+256*j+ST_REC_RDI(%rip), %rdi
-    movq st_records+256*j+ST_REC_RSI(%rip), %rsi
-    movq st_records+256*j+ST_REC_RDX(%rip), %rdx
-    movq st_records+256*j+ST_REC_R10(%rip), %r10
-    movq st_records+256*j+ST_REC_R8(%rip), %r8
-    movq st_records+256*j+ST_REC_R9(%rip), %r9
-    jmp *st_records+256*j+ST_REC_RETURN(%rip)
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RDI(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RSI(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_RDX(%rip), %rdx
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R10(%rip), %r10
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R8(%rip), %r8
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_R9(%rip), %r9
+    jmp *st_records+ST_RECORD_BYTES*j+ST_REC_RETURN(%rip)
     .balign 64, 0xcc
     syscall                                           /* ST_STUB_POST */
-    movq %rax, st_records+256*j+ST_REC_RESULT(%rip)
+    movq %rax, st_records+ST_RECORD_BYTES*j+ST_REC_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
+    syscall                                           /* ST_STUB_TRACE */
+    leaq st_records+ST_RECORD_BYTES*j(%rip), %rcx
+    jmp st_trace_return
     .balign 32, 0xcc
     syscall                                           /* ST_STUB_CLONE */
     movq %rax, %rcx
     jrcxz 1f
-    movq %rax, st_records+256*j+ST_REC_CLONE_RESULT(%rip)
+    movq %rax, st_records+ST_RECORD_BYTES*j+ST_REC_CLONE_RESULT(%rip)
     movl $NR_POST, %eax
     syscall
-1:  movq %rdi, st_records+256*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
-    movq %rsi, st_records+256*j+ST_REC_SAVE1(%rip)
-    leaq st_records+256*j+ST_REC_ALTSTACK(%rip), %rdi
+    jmp st_clone_return
+1:  movq %rdi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip)    /* the child: its altstack first, before it can be seen */
+    movq %rsi, st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip)
+    leaq st_records+ST_RECORD_BYTES*j+ST_REC_ALTSTACK(%rip), %rdi
     movl $0, %esi
     movl $__NR_sigaltstack, %eax
     jmp 2f
     .balign 16, 0xcc
 2:  syscall
-    movq st_records+256*j+ST_REC_SAVE0(%rip), %rdi
-    movq st_records+256*j+ST_REC_SAVE1(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip), %rsi
     movl $NR_CHILD, %eax
     syscall
+    jmp st_child_return
     .balign 64, 0xcc
     syscall                                           /* ST_STUB_LEAVE */
-    movq st_records+256*j+ST_REC_LEAVE(%rip), %rdi
-    movq st_records+256*j+ST_REC_LEAVE+8(%rip), %rsi
-    movq st_records+256*j+ST_REC_LEAVE+16(%rip), %rdx
-    movq st_records+256*j+ST_REC_LEAVE+24(%rip), %r10
-    movq st_records+256*j+ST_REC_LEAVE+32(%rip), %rax
-    movq st_records+256*j+ST_REC_LEAVE+40(%rip), %rcx /* as after any syscall */
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE(%rip), %rdi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+8(%rip), %rsi
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+16(%rip), %rdx
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+24(%rip), %r10
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+32(%rip), %rax
+    movq st_records+ST_RECORD_BYTES*j+ST_REC_LEAVE+40(%rip), %rcx /* as after any syscall */
     jmp *%rcx
     .set j, j+1
     .endr
@@ -159,13 +164,16 @@ st_signal_entry:
     cld
     movl %edi, %r13d
     movq %rsp, %r14
-    subq $24, %rsp              /* frame address out, mask out; keeps rsp 16-aligned at the call */
+    subq $24, %rsp              /* frame address out, mask out, way out; keeps rsp 16-aligned at the call */
     movq %rsp, %rdx
     movq %r14, %rsi
-    call st_deliver             /* handler = st_deliver(sig, frame, out[2]) */
+    call st_deliver             /* handler = st_deliver(sig, frame, out[3]) */
     testq %rax, %rax
     jz 1f
     movq %rax, %r12
+    movq %rax, %r15
+    cmpq $0, 16(%rsp)
+    cmovneq 16(%rsp), %r12      /* st_door_out, which goes to r15 */
     movq (%rsp), %rcx           /* the frame, perhaps moved */
     movq 8(%rsp), %rdx          /* the handler's mask */
     movq %rcx, %rsp
@@ -176,8 +184,14 @@ st_signal_entry:
     xorl %edx, %edx
     movl $8, %r10d
     jmp st_enter_handler
-1:  leaq 8(%r14), %rsp          /* nothing for the program: back as the kernel saved it */
+1:  movq 16(%rsp), %rcx
+    testq %rcx, %rcx
+    jnz 2f
+    leaq 8(%r14), %rsp          /* nothing for the program: back as the kernel saved it */
     jmp st_sigreturn_trap
+2:  movq (%rsp), %rsp           /* the same out of the blob: st_door_back or st_door_gone */
+    addq $8, %rsp
+    jmp *%rcx
 
     .globl st_restorer          /* return address of a program's handler; rsp at the ucontext */
 st_restorer:
@@ -194,10 +208,12 @@ st_restorer:
 st_leave:
     movq %rdx, %r10
     movq ST_UC_FPSTATE(%rdi), %r11
+    testq %r11, %r11            /* none: nothing has touched those registers */
+    jz 1f
     movl $-1, %eax
     movl $-1, %edx
     xrstor64 (%r11)
-    movq %rsi, %r11
+1:  movq %rsi, %r11
     movq %r10, %rsi
     movq ST_UC_REGS(%rdi), %r8
     movq ST_UC_REGS+8(%rdi), %r9
@@ -216,6 +232,117 @@ st_leave:
     movl $0, %edx
     movl $8, %r10d
     jmp *%r11
+
+/* A traced call has run: rax its result, rcx the block's record, r11 the flags, all else the program's. The event is written
+ * on the block's stack, where no frame lies now. A signal finds everything in the record (signals.c, event_under_way). */
+    .globl st_trace_return, st_trace_saved, st_trace_return_end
+st_trace_return:
+    movq %rax, ST_REC_RESULT(%rcx)
+    movq %rsp, ST_REC_SAVED(%rcx)
+    movq %rbx, ST_REC_SAVED+8(%rcx)
+    movq %rbp, ST_REC_SAVED+16(%rcx)
+    movq %r12, ST_REC_SAVED+24(%rcx)
+    movq %r13, ST_REC_SAVED+32(%rcx)
+    movq %r14, ST_REC_SAVED+40(%rcx)
+    movq %r15, ST_REC_SAVED+48(%rcx)
+    movq %r11, ST_REC_SAVED+56(%rcx)
+st_trace_saved:
+    movq ST_REC_ALTSTACK(%rcx), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp             /* at once: a signal may come at any instruction, and its frame goes below */
+    movq %rcx, %rbx
+    movq %rcx, %rdi
+    cld
+    cmpl $0, ST_REC_POST(%rcx)
+    jne 1f
+    call st_trace_after
+    pushq ST_REC_SAVED+56(%rbx)
+    popfq
+    movq %rbx, %rcx
+    movq ST_REC_RDI(%rcx), %rdi
+    movq ST_REC_RSI(%rcx), %rsi
+    movq ST_REC_RDX(%rcx), %rdx
+    movq ST_REC_R10(%rcx), %r10
+    movq ST_REC_R8(%rcx), %r8
+    movq ST_REC_R9(%rcx), %r9
+    movq ST_REC_SAVED+56(%rcx), %r11
+    movq ST_REC_RESULT(%rcx), %rax
+    movq ST_REC_SAVED+8(%rcx), %rbx
+    movq ST_REC_SAVED(%rcx), %rsp
+    jmp *ST_REC_RETURN(%rcx)
+1:  movq %rcx, %rsi
+    call st_post_jump
+st_trace_return_end:
+
+/* User dispatch: parent and child of a clone, come back through the child's stub with all signals blocked. rcx is where in
+ * the stub. Each saves its registers in its own block's record, and goes on there. */
+    .macro SAVE_IN record
+    movq %rsp, ST_REC_SAVED(\record)
+    movq %rbx, ST_REC_SAVED+8(\record)
+    movq %rbp, ST_REC_SAVED+16(\record)
+    movq %r12, ST_REC_SAVED+24(\record)
+    movq %r13, ST_REC_SAVED+32(\record)
+    movq %r14, ST_REC_SAVED+40(\record)
+    movq %r15, ST_REC_SAVED+48(\record)
+    movq %r11, ST_REC_SAVED+56(\record)
+    .endm
+    .macro RECORD_OF_STUB
+    leaq st_block_stubs(%rip), %rax
+    subq %rax, %rcx
+    shrq $8, %rcx
+    imulq $ST_RECORD_BYTES, %rcx, %rcx
+    leaq st_records(%rip), %rax
+    addq %rax, %rcx
+    .endm
+    .globl st_clone_return, st_child_return
+st_clone_return:
+    RECORD_OF_STUB
+    movq ST_REC_PARENT(%rcx), %rax
+    SAVE_IN %rax
+    movq ST_REC_ALTSTACK(%rax), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp
+    cld
+    movq %rax, %rdi
+    movq %rcx, %rsi
+    call st_post_jump
+st_child_return:
+    RECORD_OF_STUB
+    SAVE_IN %rcx
+    movq ST_REC_ALTSTACK(%rcx), %rbx
+    addq $0xf000, %rbx
+    movq %rbx, %rsp             /* at once: a signal may come at any instruction, and its frame goes below */
+    cld
+    movq %rcx, %rdi
+    call st_child_jump
+
+/* Takes room in the ring: (word, old, new, said, old | 1). A signal at st_claimed finds by the flags whether it is ours, and
+ * says so for us. 0: somebody else was faster. */
+    .globl st_claim, st_claimed, st_claim_end
+st_claim:
+    movq %rsi, %rax
+    lock cmpxchgq %rdx, (%rdi)
+st_claimed:
+    jne 1f
+    movq %r8, (%rcx)
+st_claim_end:
+    movl $1, %eax
+    ret
+1:  xorl %eax, %eax
+    ret
+
+/* sigaltstack from the altstack itself, which the kernel refuses: (stack, another stack's top). */
+    .globl st_set_altstack
+st_set_altstack:
+    pushq %rbx
+    movq %rsp, %rbx
+    movq %rsi, %rsp
+    xorl %esi, %esi
+    movl $__NR_sigaltstack, %eax
+    call st_gate_call
+    movq %rbx, %rsp
+    popq %rbx
+    ret
 
 /* Python on the program's stack. In: rdi = struct st_tramp *, rsp 64-aligned with the XSAVE area at tramp->xsave. */
     .globl st_python_tramp
@@ -252,7 +379,7 @@ st_python_tramp:
 
 /* ---- guarded reads of the program's memory -------------------------------------------------------
  * A fault between st_user_begin and st_user_end continues at st_user_fault (signals.c): leaves only, no stack. */
-    .globl st_user_begin, st_user_end, st_user_fault, st_copy_in, st_copy_string, st_touch
+    .globl st_user_begin, st_user_end, st_user_fault, st_copy_in, st_copy_string, st_copy_some, st_some_fault, st_touch
 st_user_begin:
 st_copy_in:                     /* 0 or -EFAULT; (to, from, size) */
     movq %rdx, %rcx
@@ -279,8 +406,17 @@ st_touch:                       /* 0 if each page of [from, to) can be read, els
     ja 1b
 2:  xorl %eax, %eax
     ret
+st_copy_some:                   /* bytes copied, fewer than size if the rest cannot be read; (to, from, size); last in here */
+    movq %rdx, %rcx
+    rep movsb
+    movq %rdx, %rax
+    ret
 st_user_end:
 st_user_fault:
     movq $-14, %rax
+    ret
+st_some_fault:
+    movq %rdx, %rax
+    subq %rcx, %rax
     ret
     .section .note.GNU-stack, "", @progbits

@@ -26,6 +26,11 @@ const struct st_blob *st_blob_mapped(void)
     return mapped;
 }
 
+void st_blob_unmapped(void)
+{
+    mapped = NULL;
+}
+
 static int32_t map_segment(int fd, const Elf64_Phdr *p)
 {
     uint64_t low = p->p_vaddr & ~4095ull, file_end = (p->p_vaddr + p->p_filesz + 4095) & ~4095ull;
@@ -92,18 +97,24 @@ static void *map_whole(int fd, int protection, int flags, uint64_t at, uint64_t 
     return mmap((void *)at, *size, protection, flags | MAP_FIXED_NOREPLACE, fd, 0);
 }
 
+static void *map_ring(int fd, uint64_t at, uint64_t size, uint64_t offset)
+{
+    return mmap((void *)at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (off_t)offset);
+}
+
 int32_t st_arm_interposer(int32_t plan_fd, int32_t ring_fd, int32_t landlock_fd, int32_t with_hook)
 {
     struct st_arm arm = {.landlock_fd = landlock_fd, .stack = st_python_stack, .hook = with_hook ? st_hook : NULL};
-    uint64_t ring_size;
     if (!mapped) return -ENXIO;
     arm.plan = map_whole(plan_fd, PROT_READ, MAP_PRIVATE, ST_PLAN_ADDRESS, &arm.plan_size);
     if (arm.plan == MAP_FAILED) return -errno;
     if (ring_fd >= 0) {
-        arm.ring = map_whole(ring_fd, PROT_READ | PROT_WRITE, MAP_SHARED, ST_RING_ADDRESS, &ring_size);
+        arm.ring = map_ring(ring_fd, ST_RING_ADDRESS, ST_RING_OFFSET + (uint64_t)ST_RING_SLOTS * ST_RECORD_SIZE, 0);
         if (arm.ring == MAP_FAILED) return -errno;
         ring_mapped = 1;
         if (arm.ring->magic != ST_RING_MAGIC || arm.ring->abi != ST_ABI) return -EPROTO;
+        const struct st_ring_header *ring = arm.ring;
+        if (ring->trace_size && map_ring(ring_fd, ST_TRACE_ADDRESS, ring->trace_size, ring->trace_offset) == MAP_FAILED) return -errno;
     }
     find_ldso(&arm);
     if (plan_fd < ST_KEPT_BLOB) close(plan_fd);

@@ -16,6 +16,12 @@
 
 #include "module.h"
 
+#ifdef ST_WEAK_PYTHON /* pystack.c's: in a program that is no Python there are none */
+#pragma weak PyCode_Addr2Line
+#pragma weak PyCode_Type
+#pragma weak PyGILState_GetThisThreadState
+#endif
+
 #if PY_VERSION_HEX >= 0x030d0000
 #define FIRST_FRAME(tstate) ((tstate)->current_frame)
 #else

@@ -61,9 +61,17 @@ static PyObject *ready(PyObject *module, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* watch(on) -> what was the case before. Here because the lock is held throughout: given up and taken again it would be seen. */
+static PyObject *watch(PyObject *module, PyObject *on)
+{
+    (void)module;
+    return PyBool_FromLong(st_watch(on == Py_True));
+}
+
 static PyMethodDef methods[] = {
     {"arm", arm, METH_VARARGS, NULL},
     {"ready", ready, METH_NOARGS, NULL},
+    {"watch", watch, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_start", .m_size = -1, .m_methods = methods};

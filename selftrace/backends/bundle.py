@@ -46,6 +46,11 @@ def shim() -> str:
     return os.path.join(native_directory(), "_preload.so")
 
 
+def stack_shim() -> str:
+    """What is put into programs to read their Python stacks."""
+    return os.path.join(native_directory(), "_pystack.so")
+
+
 def shared_library() -> str | None:
     """This Python as a shared library; None where there is none."""
     name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}.so.1.0"

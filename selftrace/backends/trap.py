@@ -14,7 +14,7 @@ from selftrace.prepared import Prepared
 
 SPEC_FD, BLOB_FD, PLAN_FD, RING_FD, RULESET_FD = 3, 4, 5, 6, 7
 """Numbers that bootstrap.py finds its descriptors under."""
-KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD, KEPT_BUNDLE_FD = 1000, 1001, 1002, 1003
+KEPT_BLOB_FD, KEPT_PLAN_FD, KEPT_RING_FD, KEPT_BUNDLE_FD, KEPT_PROGRAM_FD = 1000, 1001, 1002, 1003, 1004
 """The same where programs may be started: ST_KEPT_* of native/selftrace.h, open in every process of the run."""
 _NO_FD = -1
 
@@ -60,7 +60,10 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
             python = prepared.handlers and (job.kind == "program" or bundle.shared_library())
             hand(KEPT_BUNDLE_FD, sealed("selftrace-bundle", bundle.make(prepared) if python else b""))
         hand(plan, sealed("selftrace-plan", prepared.table))
-        hand(blob, os.open(os.path.join(native_directory(), "_interposer"), os.O_RDONLY | os.O_CLOEXEC))
+        interposer = os.path.join(native_directory(), "_interposer")
+        hand(blob, os.open(interposer, os.O_RDONLY | os.O_CLOEXEC))
+        if prepared.hosts:  # the loader replaces it by the program that it starts; until then the number must be taken
+            launch.fds[KEPT_PROGRAM_FD] = launch.fds[blob]
     except BaseException:
         for fd in launch.owned:
             os.close(fd)

@@ -70,7 +70,7 @@ def _number(arg: Arg | None, value: int) -> str:
     return str(value)
 
 
-def _shown(call: Call, args: Sequence[int]) -> int:
+def shown(call: Call, args: Sequence[int]) -> int:
     """How many arguments mean something: open's mode only counts where a file may be made."""
     flags_at = {"open": 1, "openat": 2}.get(call.name)
     if flags_at is not None and not args[flags_at] & _NEEDS_MODE:
@@ -96,7 +96,7 @@ def format_call(
     if call is None:
         return f"syscall_{sysno:#x}({', '.join(hex(value) for value in args)})"
     parts = []
-    for index in range(min(_shown(call, args), len(args))):
+    for index in range(min(shown(call, args), len(args))):
         arg = call.args[index]
         if short and arg.role == "dirfd" and strings.get(index + 1, b"").startswith(b"/"):
             continue

@@ -1,14 +1,17 @@
-"""Names of errors and signals."""
+"""Names of errors and signals: Linux's, whatever system this runs on."""
 
 from __future__ import annotations
 
-import errno
-import signal
 from collections.abc import Iterable
 
-_SIGNALS = {item.name: int(item) for item in signal.Signals}
-_ALIASES = {"EWOULDBLOCK", "EDEADLOCK", "ENOTSUP"}
-_SIGNAL_ALIASES = {"SIGIOT", "SIGCLD", "SIGPOLL"}
+from selftrace.calls.linux import ERRNO_NAMES, SIGNAL_NAMES
+
+_ERRORS = {number: name for number, name in enumerate(ERRNO_NAMES, 1) if name != "-"}
+_ERRORS |= {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+_ERROR_VALUES = {name: number for number, name in _ERRORS.items() if number < 512}
+_ERROR_VALUES |= {"EWOULDBLOCK": 11, "EDEADLOCK": 35, "ENOTSUP": 95}
+_SIGNALS = {name: number for number, name in enumerate(SIGNAL_NAMES, 1)}
+_SIGNALS |= {"SIGIOT": 6, "SIGCLD": 17, "SIGPOLL": 29, "SIGRTMIN": 34, "SIGRTMAX": 64}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -21,15 +24,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def errno_value(name: str) -> int:
     """EPERM → 1. Raises ValueError that names the nearest."""
-    value = getattr(errno, name, None) if name.isupper() and name.startswith("E") else None
-    if not isinstance(value, int):
-        raise ValueError(f'unknown error "{name}"{nearest(name, errno.errorcode.values())}')
+    value = _ERROR_VALUES.get(name)
+    if value is None:
+        raise ValueError(f'unknown error "{name}"{nearest(name, _ERROR_VALUES)}')
     return value
 
 
 def errno_name(value: int) -> str:
     """1 → EPERM; an unknown number stays a number."""
-    return errno.errorcode.get(value, str(value))
+    return _ERRORS.get(value) or str(value)
 
 
 def signal_value(name: str) -> int:
@@ -44,7 +47,6 @@ def signal_value(name: str) -> int:
 
 def signal_name(value: int) -> str:
     """15 → SIGTERM; a real-time signal as strace writes it."""
-    for name, number in _SIGNALS.items():
-        if number == value and name not in _SIGNAL_ALIASES:
-            return name
+    if 1 <= value <= len(SIGNAL_NAMES):
+        return SIGNAL_NAMES[value - 1]
     return f"SIGRT_{value - 32}" if 32 <= value <= 64 else str(value)

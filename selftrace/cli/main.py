@@ -17,15 +17,15 @@ COMMANDS = {
     "run": "run a Python script that nobody trusts, under a policy",
     "explain": "what a policy decides, by which line, and what that rests on",
     "check": "look for mistakes in policy files",
+    "learn": "write a policy from what a program is seen to do",
     "policy": "list, show and describe the shipped policies",
+    "trace": "show a program's system calls, and inject faults into them: strace's options",
+    "report": "present a capture: strace's text, a table, JSON lines, Perfetto, a page",
     "preload": "what puts a policy into a program that somebody else starts",
     "doctor": "what this machine can enforce, tried out",
     "help": "read the manual",
 }
 LATER = {
-    "trace": "step 3",
-    "report": "step 3",
-    "learn": "step 3",
     "compare": "step 4",
     "debug": "step 4",
 }
@@ -75,6 +75,16 @@ def _dispatch(words: Sequence[str]) -> int:
         arguments = run.plain(rest)
         if arguments is not None:
             return run.execute(arguments)
+    if name == "trace":
+        from selftrace.cli import trace
+
+        return trace.execute(rest)
+    if name == "learn":
+        from selftrace.cli import learn
+
+        arguments = learn.plain(rest)
+        if arguments is not None:
+            return learn.execute(arguments)
     if name == "check":
         from selftrace.cli import check
 
@@ -88,7 +98,7 @@ def _dispatch(words: Sequence[str]) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
     words = sys.argv[1:] if words is None else words
-    ours = OURS if words[:1] == ["run"] else BAD_INPUT
+    ours = OURS if words[:1] in (["run"], ["trace"]) else BAD_INPUT
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -114,7 +124,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def entry() -> int:
     """The installed command. A run has nothing to tear down afterwards that would be worth the 2 ms it takes."""
     code = main()
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] in (["run"], ["trace"]):
         sys.stderr.flush()
         os._exit(code)
     return code

@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("script", metavar="SCRIPT.py", nargs=argparse.REMAINDER, help="the script, and its arguments")
 
 
-class _Reporter:
+class Reporter:
     """Prints what the script writes at once, and each new violation up to a number."""
 
     def __init__(self, quiet: bool, to_stderr: bool) -> None:
@@ -134,7 +134,7 @@ def _inputs(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _environment(items: list[str]) -> dict[str, str]:
+def environment_of(items: list[str]) -> dict[str, str]:
     found = {}
     for item in items:
         name, separator, value = item.partition("=")
@@ -146,7 +146,7 @@ def _environment(items: list[str]) -> dict[str, str]:
     return found
 
 
-def _job(arguments: Any) -> Job:
+def job_of(arguments: Any) -> Job:
     words = list(arguments.script)
     for name in ("module", "code"):
         given = getattr(arguments, name)
@@ -197,7 +197,7 @@ def reported(policy: Policy, job: Job, *, cwd: str, to_stderr: bool) -> Result:
     """A run whose violations are printed as they come: for commands that only look."""
     from selftrace.session import Options, Run
 
-    reporter = _Reporter(False, to_stderr)
+    reporter = Reporter(False, to_stderr)
     options = Options(cwd=cwd, on_output=reporter.output, on_violation=reporter.line, on_event=reporter.line)
     with Run(policy, job, options) as session:
         result = session.run()
@@ -209,11 +209,11 @@ def execute(arguments: Any) -> int:
     """Runs, reports, brings outputs back."""
     from selftrace.session import Options, Run
 
-    job = _job(arguments)
+    job = job_of(arguments)
     policy = policy_of(arguments, DEFAULT_PROGRAM if job.kind == "program" else DEFAULT)
-    reporter = _Reporter(arguments.quiet, arguments.json == "-")
+    reporter = Reporter(arguments.quiet, arguments.json == "-")
     options = Options(
-        env=_environment(arguments.env),
+        env=environment_of(arguments.env),
         inputs=_inputs(arguments.input),
         outputs=arguments.output,
         cwd=arguments.cwd,

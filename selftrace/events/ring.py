@@ -51,11 +51,12 @@ def _layout() -> tuple[Any, Any]:
 class Ring:
     """A ring: `fd` goes to the monitor and the tracee, `read` yields what they wrote."""
 
-    def __init__(self) -> None:
-        """Makes an empty ring. Raises OSError."""
+    def __init__(self, trace: int = 0) -> None:
+        """Makes an empty ring. trace: bytes for trace events, a power of two; 0: none. Raises OSError."""
         ffi, lib = _layout()
         self._ffi, self._lib = ffi, lib
-        self.size = lib.ST_RING_OFFSET + lib.ST_RING_SLOTS * lib.ST_RECORD_SIZE
+        records = lib.ST_RING_OFFSET + lib.ST_RING_SLOTS * lib.ST_RECORD_SIZE
+        self.size = records + trace
         self.fd = os.memfd_create("selftrace-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, self.size)
@@ -67,11 +68,17 @@ class Ring:
         self._memory = ffi.from_buffer(self._map)
         self._header = ffi.cast("struct st_ring_header *", self._memory)
         self._header.magic, self._header.abi, self._header.slots = lib.ST_RING_MAGIC, lib.ST_ABI, lib.ST_RING_SLOTS
+        self._header.trace_offset, self._header.trace_size = records, trace
         self.inode = os.fstat(self.fd).st_ino
         self.read_count = 0
         self.lost = 0
         """Records that were not whole."""
         self._stalled_since = 0.0
+
+    @property
+    def header(self) -> Any:
+        """`struct st_ring_header *`."""
+        return self._header
 
     @property
     def armed(self) -> bool:

@@ -76,7 +76,7 @@ def code_stamp() -> tuple[int, ...]:
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     found = [os.stat(native).st_mtime_ns]
     if os.path.dirname(native) != package:
-        for room in ("", "policy", "policy/gates", "calls", "kernel", "kernel/bpf"):
+        for room in ("", "policy", "policy/gates", "calls", "kernel", "kernel/bpf", "trace"):
             with os.scandir(os.path.join(package, room)) as entries:
                 found += [entry.stat().st_mtime_ns for entry in entries if entry.name.endswith(".py")]
     return tuple(sorted(found))

@@ -198,6 +198,19 @@ def _tree(path: str) -> tuple[str, ...]:
     return (escape(path), f"{escape(path)}/**") if os.path.isdir(path) else (escape(path),)
 
 
+def places_cwd(policy: Policy) -> bool:
+    """Whether its own file speaks of ${CWD}: then it says itself what of a --cwd is granted."""
+    if policy.text is not None:
+        return "${CWD}" in policy.text
+    if policy.name.startswith(BUILTIN):
+        return False
+    try:
+        with open(policy.name, "rb") as file:
+            return b"${CWD}" in file.read()
+    except OSError:
+        return False  # said with its place when it is read
+
+
 def load(source: Policy | str | Path | None, *, vars: Mapping[str, str] | None = None) -> Policy:
     """A Policy of whatever a user may give: a Policy, "builtin:NAME", a .toml or .py file, None for the default.
 

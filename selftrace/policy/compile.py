@@ -61,8 +61,13 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             if (sysno, conditions) not in seen:
                 seen.add((sysno, conditions))
                 rules.append(FilterRule((sysno,), conditions, Decision("trap", 0, trap_row)))
+        if model.tracing is not None:  # first of all: also what is never denied is seen
+            seen_by_all = tuple(sorted(set(model.tracing.calls) - {self.number(name) for name in integrity.NEVER_SEEN}))
+            rules.insert(0, FilterRule(seen_by_all, (), Decision("trap", 0, 0)))
+            to_tracer = tuple(self.number(name) for name in integrity.TO_TRACER)
+            rules.insert(1, FilterRule(to_tracer, (), Decision("trap", 0, 0)))
         unknown = Decision("deny", unknown_errno, row)
-        known = frozenset(self.table.by_number)
+        known = frozenset(self.table.by_number) | frozenset(model.tracing.calls if model.tracing is not None else ())
         if model.mode == "audit":
             never = {self.number(n) for n in integrity.NEVER_DENIED if n in self.table.by_name}
             everything = tuple(sorted(known - never))
@@ -99,6 +104,13 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             kill_on_error=model.default.on_error == "kill",
             calls={sysno: tuple(gates) for sysno, gates in self.gates.items()},
             rules=tuple(self.native_rules),
+            trace=model.tracing is not None,
+            trace_one=model.tracing is not None and not model.tracing.follow,
+            stack=model.tracing.stack if model.tracing is not None else "",
+            shim=model.tracing.shim if model.tracing is not None else "",
+            no_vdso=model.tracing is not None and not model.tracing.vdso,
+            traced=dict(model.tracing.calls) if model.tracing is not None else {},
+            string_limit=model.tracing.string_limit if model.tracing is not None else 0,
             tasks=self.counted(),
             tasks_row=self.tasks_row(),
         )

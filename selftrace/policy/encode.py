@@ -5,11 +5,13 @@ The structures come from the header itself, through cffi: there is no second des
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from selftrace.calls import table
-from selftrace.policy.plan import AddrPattern, Condition, NativeMatch, NativeRule, PathPattern, Plan
+from selftrace.errors import PolicyError
+from selftrace.policy.plan import AddrPattern, Capture, Condition, NativeMatch, NativeRule, PathPattern, Plan
 
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
 _ACTIONS = ("allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python")
@@ -22,6 +24,8 @@ _FAMILIES = {"unix": 1, "inet": 2, "inet6": 10}
 _PROTOCOLS = {"any": 0, "tcp": 6, "udp": 17}
 _NO_END = 0xFFFFFFFF
 _ALIGN = 8
+_SCOPE = 4
+_ALL_SCOPES = 0xFFFFFFFF
 
 
 def glob_codes(text: bytes) -> bytes:
@@ -67,6 +71,7 @@ class _Writer:
                 "addr_patterns",
                 "matches",
                 "rules",
+                "captures",
             )
         }
         self.sets: list[int] = []
@@ -149,7 +154,8 @@ class _Writer:
             "last": when.last if when and when.last is not None else _NO_END,
             "step": when.step if when else 0,
             "counter": counter,
-            "matches": self.add("matches", [self.match(match) for match in rule.matches]),
+            "fired": rule.fired,
+            "matches": self.add("matches", [*_scoped(rule), *(self.match(match) for match in rule.matches)]),
         }
 
     def array(self, ctype: str, entries: Sequence[Any]) -> bytes:
@@ -210,9 +216,21 @@ def _calls(plan: Plan, writer: _Writer, limit: int) -> list[dict[str, Any]]:
                 )["first"],
                 "fd": fds[0] if fds else -1,
                 "known": int(sysno in plan.filter.known),
+                "traced": native.scopes.get(sysno, _ALL_SCOPES) if sysno in native.traced else 0,
+                "captures": writer.add("captures", [_capture(op) for op in native.traced.get(sysno, ())]),
             }
         )
     return entries
+
+
+def _scoped(rule: NativeRule) -> list[dict[str, Any]]:
+    """Threads first: a rule that is not for them has nothing to look at."""
+    return [{"kind": _SCOPE, "which": 0, "negate": 0, "span": {"first": rule.scope, "count": 0}}] if rule.scope else []
+
+
+def _capture(op: Capture) -> dict[str, int]:
+    kind, arg, length, when, size = op
+    return {"kind": kind, "arg": arg, "length": length, "when": when, "size": size}
 
 
 def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> bytes:
@@ -227,7 +245,11 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
     native = plan.native
     writer = _Writer(ffi)
     entries = _calls(plan, writer, lib.ST_NR_MAX)
-    writer.add("rules", [writer.rule(rule, min(i, lib.ST_COUNTERS - 1)) for i, rule in enumerate(native.rules)])
+    counted = [index for index, rule in enumerate(native.rules) if rule.when is not None]
+    if len(counted) > lib.ST_COUNTERS:
+        raise PolicyError(f"{len(counted)} rules count calls, {lib.ST_COUNTERS} can: name fewer calls in rules with `when`")
+    counters = {index: native.rules[index].counter if native.rules[index].counter >= 0 else n for n, index in enumerate(counted)}
+    writer.add("rules", [writer.rule(rule, counters.get(index, 0)) for index, rule in enumerate(native.rules)])
     head = ffi.new("struct st_plan *")
     head.magic, head.abi = lib.ST_PLAN_MAGIC, lib.ST_ABI
     head.flags = (
@@ -237,7 +259,15 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.net_closed * lib.ST_PLAN_NET_CLOSED
         | native.hosts * lib.ST_PLAN_HOSTS
         | bool(plan.handlers) * lib.ST_PLAN_PYTHON
+        | native.trace * lib.ST_PLAN_TRACE
+        | native.trace_one * lib.ST_PLAN_TRACE_ONE
+        | native.no_vdso * lib.ST_PLAN_NO_VDSO
+        | (native.stack == "native") * lib.ST_PLAN_STACK
+        | (native.stack == "python") * lib.ST_PLAN_STACK_PYTHON
     )
+    head.string_limit = native.string_limit
+    if native.shim:
+        head.shim = writer.text(os.fsencode(native.shim) + b"\0")
     head.unknown_error, head.unknown_row = native.unknown_errno, native.unknown_row
     head.fs_row, head.net_row, head.integrity_row = native.fs_row, native.net_row, native.integrity_row
     head.tasks, head.tasks_row = native.tasks, native.tasks_row
@@ -263,6 +293,7 @@ def _lay_out(ffi: Any, head: Any, entries: list[Any], writer: _Writer, program: 
         ("matches", writer.array("struct st_match", writer.lists["matches"])),
         ("rules", writer.array("struct st_rule", writer.lists["rules"])),
         ("rule_refs", writer.array("uint16_t", writer.rule_refs)),
+        ("captures", writer.array("struct st_capture", writer.lists["captures"])),
         ("texts", bytes(writer.texts)),
     ]
     body = bytearray(bytes(ffi.sizeof("struct st_plan")))

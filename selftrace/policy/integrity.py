@@ -9,12 +9,16 @@ from selftrace.record import replace
 NEVER_DENIED = ("restart_syscall", "exit", "exit_group", "futex", "rt_sigreturn", "uprobe", "uretprobe")
 """Calls without which no thread gets on, or ends; and two that the kernel lets past every filter (they are its own
 breakpoints' way back, and do nothing elsewhere)."""
+TO_TRACER = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "exit", "exit_group")
+"""By these a process tells its tracer where it is: PTRACE_TRACEME is made when one of them comes (exec.c, st_trace_me)."""
+NEVER_SEEN = ("uprobe", "uretprobe")
+"""The kernel lets them past every filter."""
 _TRAPPED = (
     "rt_sigprocmask rt_sigaction sigaltstack rt_sigsuspend rt_sigtimedwait rt_sigpending signalfd signalfd4"
     " clone clone3 fork vfork execve execveat seccomp rt_sigreturn".split()
 )
-_KEPT = Condition(0, 4, "between", 1000, 1003)
-"""ST_KEPT_BLOB to ST_KEPT_BUNDLE of native/selftrace.h: what a run that starts programs keeps open for them."""
+_KEPT = Condition(0, 4, "between", 1000, 1004)
+"""ST_KEPT_BLOB to ST_KEPT_PROGRAM of native/selftrace.h: what a run that starts programs keeps open for them."""
 _ON_KEPT = ("close", "fstat", "newfstatat", "fcntl", "dup", "dup2", "dup3")
 _HOSTING = ("close_range", "readlink", "readlinkat")
 _MASK_ARGUMENT = {"ppoll": 3, "pselect6": 5, "epoll_pwait": 4, "epoll_pwait2": 4}

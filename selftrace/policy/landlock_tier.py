@@ -38,6 +38,9 @@ def fs_rules(
 ) -> tuple[LandlockRule, ...]:
     """The grants of [fs], joined by path."""
     joined: dict[str, frozenset[str]] = {}
+    for pattern in {*read} & {*write}:  # a file that is made and read back
+        if _is_new(pattern):
+            joined[os.path.dirname(fixed_prefix(pattern))] = frozenset({"read_file"})
     for patterns, rights in ((read, _READ), (write, _WRITE), (execute, _EXEC)):
         for pattern in patterns:
             rule = _rule(pattern, rights)
@@ -46,9 +49,15 @@ def fs_rules(
     return tuple(LandlockRule(path, access) for path, access in sorted(joined.items()))
 
 
-def wider(patterns: tuple[PathPattern, ...]) -> list[str]:
-    """Patterns that Landlock can only hold by granting more: their directory."""
-    return [os.fsdecode(p.text) for p in patterns if p.kind == "glob"]
+def _is_new(pattern: PathPattern) -> bool:
+    """A file that is yet to be made: its rights are its directory's."""
+    path = fixed_prefix(pattern)
+    return pattern.kind == "exact" and not os.path.lexists(path) and os.path.isdir(os.path.dirname(path))
+
+
+def wider(patterns: tuple[PathPattern, ...], write: tuple[PathPattern, ...] = ()) -> list[str]:
+    """Patterns that Landlock can only hold by granting more: their directory. write: those that files are made by."""
+    return [os.fsdecode(p.text) for p in (*patterns, *write) if p.kind == "glob" or (p in write and _is_new(p))]
 
 
 def ports(patterns: tuple[AddrPattern, ...]) -> tuple[int, ...] | None:

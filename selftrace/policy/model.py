@@ -149,6 +149,20 @@ class Limits:
 
 
 @record
+class Tracing:
+    """What `selftrace trace` wants to see: sysno → captures (see plan.Capture), bytes of a string; follow: also of other
+    threads than the first, and of other processes; vdso: programs keep theirs; stack: what of it is captured with each call."""
+
+    calls: dict[int, tuple[tuple[int, int, int, int, int], ...]]
+    string_limit: int = 32
+    follow: bool = True
+    vdso: bool = True
+    stack: Literal["", "native", "python"] = ""
+    shim: str = ""
+    """What reads Python stacks: a path."""
+
+
+@record
 class Default:
     """[default]."""
 
@@ -172,6 +186,7 @@ class PolicyModel:
     net: Net | None = None
     process: Process | None = None
     limits: Limits = Limits()
+    tracing: Tracing | None = None
     rules: tuple[Rule, ...] = ()
     sources: tuple[str, ...] = ()
     """Files read, the policy's own last."""

@@ -88,7 +88,8 @@ def _escape(text: str) -> str:
 
 
 def compile_pattern(text: str) -> list[PathPattern]:
-    """The patterns behind one entry; the fixed prefix is resolved here, once (symbolic links, "..").
+    """The patterns behind one entry; the fixed prefix is resolved here, once (symbolic links, ".."). An object that is a
+    link is granted with what it points at: lstat, readlink and unlink are about the link.
 
     Raises ValueError for a path that is not absolute or has an open brace.
     """
@@ -102,6 +103,9 @@ def compile_pattern(text: str) -> list[PathPattern]:
         rest = components[wild:]
         if not rest:
             found.append(PathPattern("exact", os.fsencode(prefix)))
+            link = os.path.join(_resolve("/" + "/".join(map(unescape, components[:-1]))), *map(unescape, components[-1:]))
+            if link != prefix and os.path.islink(link):
+                found.append(PathPattern("exact", os.fsencode(link)))
         elif rest == ["**"]:
             found.append(PathPattern("tree", os.fsencode(prefix)))
         else:

@@ -214,6 +214,16 @@ class NativeRule:
     handler: int = -1
     when: When | None = None
     count_by: CountBy = "thread"
+    scope: int = 0
+    """In process: threads under any of these bits only; 0: all."""
+    fired: int = 0
+    """In process: 1 + the scope whose acts are counted; 0: they are not."""
+    counter: int = -1
+    """Its counter; -1: any that is free."""
+
+
+Capture = tuple[int, int, int, int, int]
+"""struct st_capture of native/selftrace.h: kind, arg, length, when, size."""
 
 
 @record
@@ -262,6 +272,21 @@ class NativeSpec:
     net_row: int = 0
     integrity_row: int = 0
     rules: tuple[NativeRule, ...] = ()
+    trace: bool = False
+    """Signals and tasks are written into the ring as events, and the calls of `traced`."""
+    trace_one: bool = False
+    """Of the first thread alone."""
+    stack: str = ""
+    """What is captured of the stack with each call: nothing, "native" or "python"."""
+    shim: str = ""
+    """What is put into programs to read Python stacks: a path."""
+    no_vdso: bool = False
+    """Programs are started without a vDSO."""
+    traced: dict[int, tuple[Capture, ...]] = fresh(default_factory=dict)
+    """sysno → what is captured of it."""
+    scopes: dict[int, int] = fresh(default_factory=dict)
+    """sysno → the scopes that want its events, one bit each; a call that is absent: all."""
+    string_limit: int = 32
     tasks: int = 0
     """Forks counted over the tree (advisory); 0: not counted."""
     tasks_row: int = 0

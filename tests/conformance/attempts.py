@@ -114,19 +114,24 @@ def opened(path: str, flags: int = os.O_RDONLY, *, kept: bool = True) -> int:
     return fd
 
 
-def deleted() -> int:
-    with open("shown", "rb") as source, open("gone", "wb") as target:
+def copied(path: bytes) -> bytes:
+    with open("shown", "rb") as source, open(path, "wb") as target:
         target.write(source.read())
         os.fchmod(target.fileno(), 0o755)
+    return b"./" + path
+
+
+def deleted() -> int:
+    copied(b"gone")
     fd = opened("gone")
     os.unlink("gone")
     return fd
 
 
-def closing(fd: int, path: bytes, flags: int) -> int:
-    """An exec that is expected to fail: the descriptor is closed again."""
+def closing(fd: int, path: bytes, flags: int, *argv: bytes) -> int:
+    """An exec that may be expected to fail: the descriptor is closed again."""
     try:
-        return execveat(fd, path, flags)
+        return execveat(fd, path, flags, list(argv) or None)
     finally:
         os.close(fd)
 
@@ -174,6 +179,10 @@ def then(*steps: object) -> int:
 def limited(which: int, soft: int, path: bytes) -> int:
     resource.setrlimit(which, (soft, resource.getrlimit(which)[1]))
     return execve(path)
+
+
+def few() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
 
 def special() -> dict[str, Callable[[], int]]:
@@ -228,6 +237,10 @@ def special() -> dict[str, Callable[[], int]]:
         "deleted": lambda: closing(deleted(), b"", EMPTY_PATH),
         "in memory": lambda: closing(in_memory("shown"), b"", EMPTY_PATH),
         "in memory, closes": lambda: closing(in_memory("shown", os.MFD_CLOEXEC), b"", EMPTY_PATH),
+        "deleted, starts itself": lambda: closing(deleted(), b"", EMPTY_PATH, b"x", b"--again"),
+        "in memory, starts itself": lambda: closing(in_memory("shown"), b"", EMPTY_PATH, b"x", b"--again"),
+        "starts itself": lambda: execve(b"./shown", [b"x", b"--again"]),
+        "moved while it runs": lambda: execve(copied(b"here"), [b"x", b"--move", b"here", b"there"]),
         "script in memory": lambda: closing(in_memory("script"), b"", EMPTY_PATH),
         "being written": written,
         "ignored signals": lambda: with_signals(ignored=(1, 2, 13, 7, 11, 31, 40), handled=(10, 12)),
@@ -245,6 +258,8 @@ def special() -> dict[str, Callable[[], int]]:
         "small stack": lambda: limited(resource.RLIMIT_STACK, 256 << 10, b"./shown"),
         "little address space": lambda: limited(resource.RLIMIT_AS, 200 << 20, b"./shown"),
         "little data": lambda: limited(resource.RLIMIT_DATA, 20 << 20, b"./shown"),
+        "few descriptors": lambda: limited(resource.RLIMIT_NOFILE, 64, b"./shown"),
+        "few descriptors, starts itself": lambda: then(few(), execve(b"./shown", [b"x", b"--again"])),
         "ld.so by name": lambda: execve(LDSO.encode(), [b"ld.so", os.path.realpath("shown").encode()]),
         "from a thread": in_thread,
         "after vfork in other threads": crowded,

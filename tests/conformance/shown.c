@@ -103,7 +103,7 @@ static void show_signals(void)
     printf("\naltstack %d\n", stack.ss_flags);
 }
 
-/* What lies between 1000 and 1002 in a run is closed for those who ask by number. */
+/* What lies between 1000 and 1004 in a run is closed for those who ask by number. */
 static void show_descriptors(void)
 {
     printf("open");
@@ -115,6 +115,8 @@ static void show_descriptors(void)
 int main(int argc, char **argv)
 {
     static char buffer[1 << 16];
+    if (argc > 1 && !strcmp(argv[1], "--again")) execl("/proc/self/exe", "again", NULL);
+    if (argc > 3 && !strcmp(argv[1], "--move") && rename(argv[2], argv[3])) return 1;
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     if (argc > 1 && !strcmp(argv[1], "--to")) { /* where stdout is closed */
         show_descriptors();

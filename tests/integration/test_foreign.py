@@ -34,6 +34,8 @@ STARTS_PROGRAMS = {
     "requests": NOTHING,
 }
 """Tests that start another program, which builtin:python refuses: a pager, an editor, a second Python."""
+OURS = ("-p", "no:asyncio", "-p", "no:pytest_cov", "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+"""Plugins that our own tests need, and the warning about an editable install's import hook: some suites make warnings errors."""
 SUITES: dict[str, tuple[str, ...]] = {
     "attrs": (),
     "click": ("-W", "ignore::pytest.PytestRemovedIn10Warning", "-W", "ignore::DeprecationWarning"),
@@ -75,7 +77,7 @@ def test_suites(name: str, place: Path) -> None:
     for backend in ("none", "trap"):
         found[backend] = selftrace.run(
             None,  # type: ignore[arg-type]
-            *("-q", "-p", "no:cacheprovider", "-rfE", "--no-header", *SUITES[name]),
+            *("-q", "-p", "no:cacheprovider", "-rfE", "--no-header", *OURS, *SUITES[name]),
             module="pytest",
             cwd=source,
             policy="builtin:python",

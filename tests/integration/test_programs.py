@@ -137,7 +137,7 @@ def test_the_same_output(name: str, place: Path) -> None:
 def test_the_runs_own_descriptors_are_found_closed() -> None:
     """Trying one is nothing to report, many programs close all there are; making one of that number is refused, and said."""
     code = (
-        "import os\nfor act in (lambda: os.close(1000), lambda: os.fstat(1001), lambda: os.dup(1002), lambda: os.dup2(1, 1000)):\n"
+        "import os\nfor act in (lambda: os.close(1000), lambda: os.fstat(1001), lambda: os.dup(1004), lambda: os.dup2(1, 1000)):\n"
         "    try: act()\n    except OSError as error: print(error.errno, flush=True)\nos.closerange(3, 2000); os.system('echo started')"
     )
     result = selftrace.run(argv=[DEBIAN_PYTHON, "-c", code], policy="builtin:untrusted-program")

@@ -21,6 +21,7 @@ def place() -> Iterator[Path]:
     """A user's directory, with the files of the journeys, that other users may enter."""
     directory = Path(tempfile.mkdtemp(prefix="journey-"))
     directory.chmod(0o755)
+    (directory / "hello.txt").write_text("hello\n")
     (directory / "data.csv").write_text("a,b\n1,2\n3,4\n")
     (directory / "job.py").write_text(
         'import csv, sys\nrows = list(csv.reader(open(sys.argv[1])))\nopen("plot.png", "wb").write(b"\\x89PNG" + repr(rows).encode())\nprint(len(rows), "rows")\n'
@@ -47,13 +48,46 @@ def as_pattern(expected: str) -> str:
     return ".*".join(re.escape(part) for part in expected.split("…"))
 
 
+def typed(command: str, expected: str, place: Path) -> None:
+    """Types a line, and compares what comes of it."""
+    env = {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
+    assert re.fullmatch(as_pattern(expected), done.stdout.rstrip("\n"), re.S), done.stdout
+
+
 @pytest.mark.parametrize(("command", "expected"), steps(HERE / "service" / "transcript.txt"), ids=lambda value: value[:50])
 def test_service_transcript(command: str, expected: str, place: Path) -> None:
     if "--policy p.toml" in command:
         (place / "p.toml").write_text('policy = 1\nextends = ["builtin:untrusted-script"]\n[fs]\nwirte = ["/tmp/x"]\n')
-    env = {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+    typed(command, expected, place)
+
+
+def test_trace_transcript(place: Path) -> None:
+    for command, expected in steps(HERE / "trace" / "transcript.txt"):
+        typed(command, expected, place)
+
+
+@pytest.fixture
+def project(place: Path) -> Path:
+    """A user's project with tests."""
+    for file in (HERE / "pytest" / "files").iterdir():
+        name = f"test_{file.name.removesuffix('.txt')}" if file.suffix == ".txt" else file.name
+        (place / name).write_text(file.read_text())
+    for name, words in (("pytest", "-m pytest -p no:cacheprovider -p no:asyncio -W ignore"), ("python", "")):
+        command = place / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        command.chmod(0o755)
+    return place
+
+
+@pytest.mark.parametrize(("command", "expected"), steps(HERE / "pytest" / "transcript.txt"), ids=lambda value: value[:50])
+def test_pytest_transcript(command: str, expected: str, project: Path) -> None:
+    env = {**os.environ, "PATH": f"{project / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
+    env.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+        ["bash", "-c", command], cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
     )
     assert re.fullmatch(as_pattern(expected), done.stdout.rstrip("\n"), re.S), done.stdout
 

@@ -30,11 +30,17 @@ LAYERS = {
     "rundir": 1,
     "plans": 5,
     "session": 6,
+    "trace": 6,
+    "tracer": 6,
     "running": 7,
     "doctor": 8,
+    "learning": 8,
     "cli": 9,
     "reports": 4,
     "manual": 0,
+    "inprocess": 7,
+    "testing": 8,
+    "pytest_plugin": 9,
 }
 """Higher rooms may import lower ones, and themselves."""
 NEVER_IN_TRACEE = ("session", "backends", "reports", "logging", "psutil", "ptrace", "pyseccomp")

@@ -29,7 +29,7 @@ class DomainGates(GateCompiler):
             note = "below a granted tree only a supervisor could hold it"
             row = self.row(f"fs.deny[{entry.text}]", "fs", "error EACCES", entry.text, "advisory", entry.where, note)
             deny_rows += [(pattern, row) for pattern in self.patterns([entry])]
-        row = self._fs_default(fs.where, landlock_tier.wider((*read, *write, *execute)))
+        row = self._fs_default(fs.where, landlock_tier.wider((*read, *execute), write))
         self.row(
             "fs.metadata",
             "fs",

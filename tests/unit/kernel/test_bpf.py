@@ -12,8 +12,8 @@ from selftrace.kernel.bpf.program import RET_ALLOW, RET_ERRNO
 from selftrace.kernel.bpf.reference import reference
 from selftrace.policy.plan import Condition, Decision, FilterRule, FilterSpec
 
-GATE = Gate(0x7E9000010002, 0x7E9000140002, 15, 2)
-PCS = (0, 0x7E9000010002, 0x7E9000010004, 0x7E9000010012, 0x7E9000140002, 0x7E9000140012, 0x7E8F00010002, 0x7F0000010002)
+GATE = Gate(0x7E900000D002, 0x7E900011FFF2, 15, 2)
+PCS = (0, 0x7E900000D002, 0x7E900000D004, 0x7E900000D012, 0x7E900011FFF2, 0x7E9000120002, 0x7E8F0000D002, 0x7F000000D002)
 EDGES = (0, 1, 2, 5, 6, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x1FFFFFFFF, 0x200000000, 2**63, 2**64 - 1)
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
 
@@ -170,7 +170,7 @@ def test_number_floor_refuses_what_the_filter_refuses(tmp_path: object, monkeypa
         assert simulate(program, nr) == RET_ALLOW
 
 
-GATE = Gate(0x7E9000010002, 0x7E9000140002, 15, 2)
+GATE = Gate(0x7E900000D002, 0x7E900011FFF2, 15, 2)
 VALUES = (
     0,
     1,

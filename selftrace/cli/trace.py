@@ -1,0 +1,276 @@
+"""Shows a program's system calls, and injects faults into them. Options are strace's; the program traces itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from selftrace import __version__
+from selftrace.calls import table
+from selftrace.errors import CommandError, UnsupportedError
+from selftrace.trace.options import TraceOptions, parse, usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from selftrace.events.capture import Metadata
+    from selftrace.job import Job
+    from selftrace.trace.sinks import Sink
+    from selftrace.tracer import Tracer
+
+OURS = 125
+_PRESENTED = ("perfetto", "html")
+_WITHOUT_EFFECT = {"f"}
+
+
+def _job(options: TraceOptions) -> Job:
+    from selftrace.job import Job, make_program
+
+    name = options.command[0]
+    if "/" in name and os.path.lexists(name):  # whether it can be executed is for the kernel to say, and to be seen
+        return Job("program", name, tuple(options.command))
+    try:
+        return make_program(options.command)
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}", 127 if isinstance(error, FileNotFoundError) else 126) from None
+
+
+def _check(options: TraceOptions) -> None:
+    if options.pids:
+        raise UnsupportedError("-p needs the ptrace backend, which is not built yet", "start the program under selftrace trace")
+    if options.user:
+        raise UnsupportedError("-u is not built yet", f"use setpriv --reuid {options.user} … before selftrace trace")
+    if not options.command:
+        raise CommandError("what is to be traced? selftrace trace [options] PROG [ARGS]", OURS)
+    if options.separate and not options.output:
+        options.separate = False  # as strace: there is no file to add the number to
+    if options.json and options.format != "strace":
+        raise CommandError("one format at a time: --json or --format", OURS)
+    if options.format in _PRESENTED and not options.output:
+        raise CommandError(f"--format {options.format} needs -o FILE", OURS)
+
+
+def _environment(options: TraceOptions) -> dict[str, str]:
+    found = dict(os.environ)
+    for item in options.environment:
+        name, equals, value = item.partition("=")
+        if equals:
+            found[name] = value
+        else:
+            found.pop(name, None)
+    return found
+
+
+def _metadata(options: TraceOptions) -> Metadata:
+    from selftrace.events.capture import Metadata
+
+    return Metadata(
+        selftrace=__version__,
+        command=tuple(options.command),
+        monotonic_ns=time.monotonic_ns(),
+        realtime_ns=time.time_ns(),
+        string_limit=options.string_limit,
+        stack=options.stack_trace,
+    )
+
+
+def _sinks(options: TraceOptions, presented: str) -> list[Sink]:
+    """presented: a capture that is made something else of at the end; empty: none."""
+    from selftrace.trace import sinks
+    from selftrace.trace.shown import shown_calls, unknown_calls
+
+    if presented:
+        return [sinks.CaptureSink(presented, _metadata(options))]
+    if options.json:
+        return [sinks.JsonSink(options.json, _metadata(options))]
+    if options.format == "json":
+        return [sinks.JsonSink(options.output or "-", _metadata(options))]
+    if options.output.endswith(".strc"):
+        return [sinks.CaptureSink(options.output, _metadata(options))]
+    if options.format == "summary":
+        options.summary = "only"
+    found: list[Sink] = []
+    if options.summary != "only":
+        found.append(sinks.TextSink(options, shown_calls(options, table()) | unknown_calls(table())))
+    if options.summary:
+        found.append(sinks.SummarySink(options))
+    return found
+
+
+def _counts_cpu_time(options: TraceOptions) -> bool:
+    """-c counts the time that the processor spent in calls; times that are shown are those of a clock."""
+    shown = options.absolute != "none" or options.relative_precision is not None or options.times_precision is not None
+    return bool(options.summary) and not options.summary_wall and not shown
+
+
+def _tracer(options: TraceOptions) -> Tracer:
+    from selftrace.trace.kept import prepare
+    from selftrace.tracer import Tracer
+
+    job = _job(options)
+    try:
+        prepared = prepare(options)
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
+    return Tracer(
+        prepared,
+        job,
+        _environment(options),
+        block=options.on_full == "block",
+        follow=options.follow,
+        cpu_time=_counts_cpu_time(options),
+    )
+
+
+class _Stop(Exception):
+    """A signal that ends us, not the program."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stop(number)
+
+
+def _feed(sink: Sink, batch: memoryview, failed: set[int]) -> None:
+    """An output that can no longer be written is given up, and said so; the program goes on."""
+    if id(sink) in failed:
+        return
+    try:
+        sink.feed(batch)
+    except OSError as error:
+        failed.add(id(sink))
+        print(f"selftrace: the output cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: set[int]) -> None:
+    for batch in tracer.batches():
+        for sink in sinks:
+            _feed(sink, batch, failed)
+        if limit is not None and tracer.drain.shown >= limit:
+            return
+
+
+def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
+    """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    from selftrace.trace.shown import mapping_calls, shown_calls
+
+    given = () if shown_by_c else options.paths
+    mapping = mapping_calls(options, table())
+    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit or mapping):
+        return
+    paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
+    arguments = {
+        call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
+    }
+    tracer.drain.leave_out(
+        paths=paths,
+        fds=options.fds,
+        slower_ns=options.slower_ns,
+        arguments=arguments,
+        mapping=mapping,
+        unshown=mapping - shown_calls(options, table()),
+    )
+
+
+def _let_go(options: TraceOptions) -> None:
+    """The program's input and output end when it closes them: ours are not to keep them open."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    if options.json != "-" and not (options.format == "json" and not options.output):
+        os.dup2(null, 1)
+    os.close(null)
+
+
+def _trace(options: TraceOptions, presented: str) -> int:
+    """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM is ours, and it goes on without us."""
+    from selftrace.trace.sinks import TextSink
+
+    sinks = _sinks(options, presented)
+    tracer = _tracer(options)
+    detached, number = False, 0
+    failed: set[int] = set()
+    try:
+        for item in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(item, _stop)
+        _leave_out(tracer, options, shown_by_c=all(isinstance(sink, TextSink) for sink in sinks))
+        tracer.start()
+        _let_go(options)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+        try:
+            _follow(tracer, sinks, options.syscall_limit, failed)
+        except _Stop as stop:
+            detached, number = True, stop.number
+        for sink in sinks:
+            if id(sink) not in failed:
+                sink.close(detached=detached)
+    finally:
+        tracer.close()
+    for note in tracer.notes:
+        print(f"selftrace: {note}", file=sys.stderr)
+    if tracer.lost:
+        print(f"selftrace: {tracer.lost} events were lost: the ring was full or a writer was killed", file=sys.stderr)
+    if number:
+        return 128 + number
+    return _exit_code(tracer, options)
+
+
+def _exit_code(tracer: Tracer, options: TraceOptions) -> int:
+    if tracer.start_error:
+        print(f"selftrace: {options.command[0]}: {os.strerror(tracer.start_error)}", file=sys.stderr)
+        return 127 if tracer.start_error == 2 else 126
+    if tracer.status is None:
+        return 0
+    code = os.waitstatus_to_exitcode(tracer.status)
+    if code >= 0:
+        return code
+    return 128 - code
+
+
+def _present(options: TraceOptions, capture: str) -> None:
+    from selftrace.cli.main import parser_for
+
+    words = [capture, "--format", options.format, "-o", options.output]
+    arguments = parser_for("report").parse_args(words)
+    arguments.execute(arguments)
+
+
+def execute(words: Sequence[str]) -> int:
+    """Runs the command."""
+    if os.path.basename(sys.argv[0]) == "strace":
+        words = ["--follow-forks=none", *words]
+        try:
+            return _execute(words)
+        except CommandError as error:  # who calls us by its name expects to hear it
+            print(f"{sys.argv[0]}: {error}", file=sys.stderr)
+            return 1
+    return _execute(words)
+
+
+def _execute(words: Sequence[str]) -> int:
+    options = parse(words)
+    if options.help:
+        print(usage())
+        return 0
+    if options.version:
+        print(f"selftrace {__version__}")
+        return 0
+    _check(options)
+    for name in sorted(set(options.ignored) - _WITHOUT_EFFECT):
+        if name in ("b", "D", "kvm", "tips", "kill-on-exit"):
+            print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
+    if options.format not in _PRESENTED:
+        return _trace(options, "")
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="selftrace-") as directory:
+        capture = os.path.join(directory, "trace.strc")
+        code = _trace(options, capture)
+        _present(options, capture)
+    return code

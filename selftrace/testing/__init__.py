@@ -1,0 +1,1 @@
+"""What the pytest plugin is made of; imported when a test asks for it."""

@@ -1,0 +1,73 @@
+"""From what is to be seen to a policy that refuses nothing: what is trapped, what is captured, what is injected."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from selftrace.calls import Table, table
+from selftrace.policy.model import Default, PolicyModel, Tracing
+from selftrace.trace.faults import rules_of
+from selftrace.trace.shown import mapping_calls, shown_calls, stack, unknown_calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from selftrace.policy.plan import Capture
+    from selftrace.trace.options import TraceOptions
+
+_STRINGS, _ALL = 10, 4096
+"""ST_CAPTURE_STRINGS: how many of its strings are followed."""
+_DUMPED = 8192
+"""Bytes that are captured of a buffer where it is dumped."""
+VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
+
+
+def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
+    """sysno → what the decoders want to see of it. links: the paths of descriptors too, a look into /proc for each."""
+    calls = import_module(f"selftrace.calls._decode_{arch}").CALLS
+    return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
+
+
+def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
+    """With -v the environment of an exec is shown: its strings are captured too."""
+    if options.abbrev is None or sysno in options.abbrev:
+        return ops
+    return tuple((*op[:4], _ALL) if op[0] == _STRINGS and not op[4] else op for op in ops)
+
+
+def _check_faults(options: TraceOptions, of: Table) -> None:
+    """Raises ValueError for a fault that could never fire."""
+    hidden = frozenset(of.by_name[name].sysno for name in VDSO)
+    for fault in options.faults:
+        if options.vdso and fault.calls and fault.calls <= hidden:
+            name = of.by_number[min(fault.calls)].name
+            raise ValueError(f"{name} is answered by the vDSO, without a call: --no-vdso makes a call of it")
+
+
+def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -> PolicyModel:
+    """The policy of a trace. shim: what reads Python stacks, a path. Raises ValueError for a fault that could never fire."""
+    of = table(arch)
+    _check_faults(options, of)
+    ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
+    calls: dict[int, tuple[Capture, ...]]
+    calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
+    calls.update((n, ()) for n in unknown_calls(of))
+    linked = captures(arch, links=True)
+    calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
+    dumped = _DUMPED if options.read_fds or options.write_fds else 0
+    within = shown_calls(options, of) & frozenset(of.by_number)
+    rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
+    return PolicyModel(
+        name="trace",
+        default=Default(action="allow"),
+        tracing=Tracing(
+            calls=calls,
+            string_limit=max(options.string_limit, dumped),
+            follow=options.follow,
+            vdso=options.vdso,
+            stack=stack(options),
+            shim=shim if stack(options) == "python" else "",
+        ),
+        rules=tuple(rules),
+    )

@@ -1,0 +1,190 @@
+"""Tracing changes nothing: probes and stress as without it, and each call seen once, whatever signals and kills come."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from selftrace.compiling import compiled
+from selftrace.events import frames
+from selftrace.events.capture import Capture
+from selftrace.events.pairing import Pairing
+from selftrace.job import make_program
+from selftrace.kernel.features import probe as features_of
+from selftrace.trace.model import make_model
+from selftrace.trace.options import parse
+from selftrace.tracer import Tracer
+from tests.integration.traced import RESTART, TRACE, events_of
+
+HERE = Path(__file__).resolve().parent
+PROBES = re.findall(r"^void (probe_\w+)\(void\)", (HERE / "probes.c").read_text(), re.M)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="traced-"))
+    directory.chmod(0o777)
+    gcc = ["gcc", "-O1", "-w", "-pthread"]
+    subprocess.run([*gcc, "-shared", "-fPIC", "-o", directory / "probes.so", HERE / "probes.c"], check=True)
+    subprocess.run([*gcc, "-o", directory / "stress", HERE / "stress.c"], check=True)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probes_as_without(name: str, place: Path) -> None:
+    command = ["/usr/bin/python3", "-c", f"import ctypes; ctypes.CDLL('{place}/probes.so').{name}()"]
+    plain = subprocess.run(command, capture_output=True, timeout=120)
+    traced = subprocess.run([*TRACE, "-o", "/dev/null", *command], capture_output=True, timeout=120)
+    assert plain.stdout
+    assert (traced.stdout, traced.returncode) == (plain.stdout, plain.returncode), traced.stderr
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_each_call_is_seen_once(seconds: int, place: Path) -> None:
+    capture = place / "stress.strc"
+    words = ["-e", "trace=getppid,execve,rt_tgsigqueueinfo,wait4,waitid", "-o", str(capture)]
+    run = subprocess.run([*TRACE, *words, str(place / "stress"), str(seconds)], capture_output=True, timeout=seconds + 100)
+    assert run.returncode == 0, run.stderr
+    done: dict[str, int] = json.loads(run.stdout)
+    seen: Counter[str] = Counter()
+    for event in events_of(capture):
+        if event.kind == "call" and not event.flags & RESTART:
+            assert event.result is not None, event.name
+            seen[event.name] += event.duration_ns is not None
+        elif event.kind in ("signal", "lost"):
+            seen[event.name if event.kind == "signal" else "lost"] += 1
+    assert done["wrong"] == 0 and seen["lost"] == 0
+    assert seen["getppid"] == done["getppid"] + 1 > 10000  # and main's
+    assert seen["rt_tgsigqueueinfo"] == done["sent"]
+    assert seen["execve"] == done["execed"] + 1
+    assert sum(count for name, count in seen.items() if name.startswith("SIG")) >= done["received"]
+
+
+def test_a_killed_tracer_leaves_the_program_running(place: Path) -> None:
+    """Whatever it does: also one that has filled the ring and waits for room."""
+    script = "i=0; while [ $i -lt 30000 ]; do read x < /dev/null; i=$((i+1)); done; echo $i > done"
+    tracer = subprocess.Popen([*TRACE, "-o", str(place / "killed.strc"), "sh", "-c", script], cwd=place, start_new_session=True)
+    time.sleep(0.4)
+    os.kill(tracer.pid, signal.SIGSTOP)
+    time.sleep(0.6)
+    assert not (place / "done").exists()
+    os.kill(tracer.pid, signal.SIGKILL)
+    tracer.wait()
+    until = time.monotonic() + 60
+    while not (place / "done").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.1)
+    assert (place / "done").read_text() == "30000\n"
+    (place / "done").unlink()
+
+
+def test_a_killed_program_leaves_a_trace(place: Path) -> None:
+    code = "import os\nwhile True:\n    for f in os.listdir('/etc'): os.stat('/etc/' + f, follow_symlinks=False)\n"
+    for _ in range(10):
+        capture = place / "victim.strc"
+        tracer = subprocess.Popen([*TRACE, "-o", str(capture), "/usr/bin/python3", "-c", code])
+        time.sleep(0.5)
+        with Capture(capture) as file:
+            victim = next(int.from_bytes(frame[24:28], "little") for frame in file)
+        os.kill(victim, signal.SIGKILL)
+        assert tracer.wait(timeout=20) == 128 + 9
+        found = events_of(capture)
+        assert len(found) > 1000
+        assert found[-1].kind == "exit" and found[-1].info["signal"] == "SIGKILL"
+
+
+def traced(command: list[str], *, block: bool, size: int, pause_s: float) -> tuple[int, int, Tracer]:
+    """(calls begun, calls ended) of a program whose ring is small and whose reader is slow."""
+    prepared, _ = compiled(make_model(parse(command)), features_of())
+    tracer = Tracer(prepared, make_program(command), dict(os.environ), block=block, size=size)
+    kinds: Counter[int] = Counter()
+    try:
+        tracer.start()
+        for batch in tracer.batches():
+            at = 0
+            while at < len(batch):
+                kinds[frames.HEAD.unpack_from(batch, at)[6]] += 1
+                at += int.from_bytes(batch[at + 8 : at + 12], "little")
+            time.sleep(pause_s)
+    finally:
+        tracer.close()
+    return kinds[frames.ENTRY], kinds[frames.EXIT], tracer
+
+
+DD = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=5000", "status=none"]
+
+
+def test_a_full_ring_makes_the_program_wait() -> None:
+    entries, exits, tracer = traced(DD, block=True, size=1 << 16, pause_s=0.005)
+    assert (tracer.lost, tracer.status) == (0, 0)
+    assert entries == exits + 1 and entries > 10000
+
+
+def test_or_drops_and_counts() -> None:
+    entries, exits, tracer = traced(DD, block=False, size=1 << 16, pause_s=0.02)
+    assert tracer.status == 0 and tracer.lost > 1000
+    assert 20000 < entries + exits + tracer.lost < 21000
+
+
+def test_what_nobody_can_read_is_no_fault_of_the_program(place: Path) -> None:
+    """Arguments that point nowhere are looked at, whatever signals the program has blocked."""
+    code = (
+        "import ctypes, signal, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n"
+        "for number in (0, 1, 4, 5, 7, 13, 42, 45, 46, 47, 59, 202, 257, 262, 435, 437):\n"
+        "    print(number, libc.syscall(number, 99, 0xdead000, 0xdead000, 8, 0xdead000, 0xdead000), ctypes.get_errno())\n"
+        "    print(number, libc.syscall(number, 0x7fffffffe000, 0x7fffffffe000, 0x7fffffffe000, 8, 1, 1), ctypes.get_errno())\n"
+        "p = libc.syscall(56, 17, 0, 0x10, 0x20, 0)\nif p == 0: os._exit(7)\nprint(os.waitpid(p, 0)[1])\n"
+    )
+    plain = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, timeout=60)
+    capture = place / "nowhere.strc"
+    done = subprocess.run(
+        [*TRACE, "-yy", "-v", "-o", str(capture), "/usr/bin/python3", "-c", code], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, plain.stdout), done.stderr
+    assert len(events_of(capture)) > 100
+
+
+def test_threads_and_processes(place: Path) -> None:
+    code = (
+        "import threading, os, subprocess\n"
+        "t = [threading.Thread(target=os.getppid) for _ in range(20)]\n[x.start() for x in t]; [x.join() for x in t]\n"
+        "for _ in range(3):\n    p = os.fork()\n    if p == 0: os.getppid(); os._exit(3)\n    os.waitpid(p, 0)\n"
+        "subprocess.run(['true'])\n"
+    )
+    capture = place / "tasks.strc"
+    subprocess.run([*TRACE, "-o", str(capture), "/usr/bin/python3", "-c", code], check=True, timeout=60)
+    found = events_of(capture)
+    begun = [event for event in found if event.kind == "fork"]
+    ended = [event for event in found if event.kind == "exit"]
+    assert len(begun) == 24 and len(ended) == 25
+    assert {event.tid for event in begun} < {event.tid for event in ended}
+    assert sum(event.info["exit_code"] == 3 for event in ended) == 3
+    asking = [event for event in found if event.kind == "call" and event.name == "getppid"]
+    assert len({event.tid for event in asking}) == 23
+    assert len({event.pid for event in found}) == 5
+
+
+def test_unfinished_is_all_that_was_under_way(place: Path) -> None:
+    capture = place / "sleeping.strc"
+    tracer = subprocess.Popen([*TRACE, "-o", str(capture), "sleep", "30"])
+    time.sleep(0.6)
+    with Capture(capture) as file:
+        pairing = Pairing(file.metadata)
+        seen = list(pairing.feed(file))
+        waiting = pairing.unfinished()
+    assert [event.name for event in waiting] == ["clock_nanosleep"]
+    os.kill(seen[0].pid, signal.SIGTERM)
+    assert tracer.wait(timeout=10) == 128 + 15

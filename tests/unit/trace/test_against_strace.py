@@ -1,0 +1,93 @@
+"""The same programs under Debian's strace and under our own ptrace loop: the same lines, but for numbers that differ by run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = {
+    "true": ["true"],
+    "ls": ["ls", "-la", "/etc/apt"],
+    "shell": ["sh", "-c", "cat /etc/hostname; exit 3"],
+    "python": ["/usr/bin/python3", "-I", "-S", "-c", "import os; os.stat('/')"],
+    "perl": ["perl", "-e", "print sort 1, 2, 3"],
+    "git": ["git", "--version"],
+    "sort": ["sort", "/etc/passwd"],
+    "find": ["find", "/etc/apt", "-name", "x"],
+    "tar": ["tar", "cf", "/dev/null", "/etc/apt"],
+    "stat": ["stat", "/", "/dev/null"],
+    "id": ["id"],
+    "df": ["df"],
+}
+TRACE = """
+import sys
+from selftrace._native import ffi, lib
+from selftrace.calls.capture import operations
+out, verbose, *argv = sys.argv[1:]
+given = ffi.new("struct st_lines_options *")
+lib.st_lines_defaults(given)
+given.prefix = lib.ST_PREFIX_ALWAYS
+if verbose == "1":
+    for i in range(lib.ST_TRACE_BITS):
+        given.abbrev[i] = 0
+table = operations(verbose=range(512) if verbose == "1" else ())
+ops = ffi.new("struct st_capture[]", table.operations)
+loop = ffi.new("struct st_outside_options *", {"ops": ops, "string_limit": 32, "follow": 1, "notes": -1})
+for sysno, span in table.spans.items():
+    loop.spans[sysno] = span
+for i in range(lib.ST_TRACE_BITS):
+    loop.trace[i] = 2**64 - 1
+loop.output = __import__("os").open(out, 0o1101 | 0o2000000, 0o600)
+lines = lib.st_lines_new(given)
+args = [ffi.new("char[]", a.encode()) for a in argv]
+env = [ffi.new("char[]", f"{k}={v}".encode()) for k, v in __import__("os").environ.items()]
+path = __import__("shutil").which(argv[0]).encode()
+sys.exit(lib.st_outside_run(loop, lines, path, ffi.new("char *[]", args + [ffi.NULL]), ffi.new("char *[]", env + [ffi.NULL])) < 0)
+"""
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+# Lines that two runs of one program do not share, or that strace 6.1 and 7.2 show differently.
+VARYING = re.compile(r"getrandom|SIGCHLD|resumed|unfinished|rseq|getrusage|sysinfo|/proc/|PYTHON|clock_|poll|wait4|read\(\d, \"P")
+
+
+def shapes(text: str) -> Counter[str]:
+    """Lines without addresses, times and numbers of tasks."""
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        shape = re.sub(r"^\d+ +", "", line)
+        shape = re.sub(r"\) += ", ") = ", shape)
+        shape = re.sub(r"0x[0-9a-f]{5,}", "0xA", shape)
+        shape = re.sub(r"(st_[amc]time(?:_nsec)?|tv_n?u?sec|st_nlink|st_ino)=\d+(?: /\*[^*]*\*/)?", r"\1=T", shape)
+        shape = re.sub(r"\b\d{4,}\b", "N", shape)
+        if not VARYING.search(shape):
+            found[shape] += 1
+    return found
+
+
+def may_trace() -> bool:
+    strace = shutil.which("strace")
+    return bool(strace) and subprocess.run([strace, "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_trace(), reason="strace is not installed, or nothing may be traced here")
+@pytest.mark.parametrize("verbose", [False, True], ids=["abbreviated", "verbose"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_lines(name: str, verbose: bool, tmp_path: Path) -> None:
+    argv = PROGRAMS[name]
+    if not shutil.which(argv[0], path=ENVIRONMENT["PATH"]):
+        pytest.skip(f"no {argv[0]} here")
+    env = {**os.environ, **ENVIRONMENT}
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "env": env}
+    subprocess.run(["strace", "-f", *(["-v"] if verbose else []), "-o", theirs, *argv], **quiet)
+    subprocess.run([sys.executable, "-c", TRACE, ours, str(int(verbose)), *argv], **quiet, check=True)
+    expected, found = shapes(theirs.read_text()), shapes(ours.read_text())
+    assert sum(expected.values()) > 10
+    differing = list((expected - found).elements()) + list((found - expected).elements())
+    assert len(differing) <= sum(expected.values()) // 50, "\n".join(differing[:20])
