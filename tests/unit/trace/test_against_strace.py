@@ -53,7 +53,10 @@ sys.exit(lib.st_outside_run(loop, lines, path, ffi.new("char *[]", args + [ffi.N
 """
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 # Lines that two runs of one program do not share, or that strace 6.1 and 7.2 show differently.
-VARYING = re.compile(r"getrandom|SIGCHLD|resumed|unfinished|rseq|getrusage|sysinfo|/proc/|PYTHON|clock_|poll|wait4|set_tid_address|rt_sigreturn|clone|getp?pid|read\(\d, \"P")
+VARYING = re.compile(
+    r"getrandom|SIGCHLD|resumed|unfinished|rseq|getrusage|sysinfo|/proc/|"
+    r"PYTHON|clock_|poll|wait4|set_tid_address|rt_sigreturn|clone|getp?pid|read\(\d, \"P"
+)
 
 
 def shapes(text: str) -> Counter[str]:
