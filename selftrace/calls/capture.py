@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import NamedTuple
-
-from selftrace.calls import _decode_x86_64 as table
 
 STRINGS, MSGHDR, MMSGHDR = 10, 8, 9  # enum st_capture_kind
 ALL_STRINGS = 4096
@@ -36,17 +35,24 @@ def _adapted(operation: Operation, *, links: bool, verbose: bool) -> Operation:
     return operation
 
 
-def operations(*, links: bool = False, verbose: Iterable[int] = ()) -> Table:
-    """The table for one trace.
+def captures(arch: str = "x86_64", *, links: bool = False, verbose: Iterable[int] = ()) -> dict[int, tuple[Operation, ...]]:
+    """sysno → its operations.
 
-    links: what descriptors stand for as well, for -y, -e decode-fds and -P.
+    links: what descriptors stand for as well, for -y, -e decode-fds and -P: a look into /proc for each.
     verbose: calls whose environment is shown in full (-v, -e abbrev=!execve).
     """
-    in_full = frozenset(verbose)
+    in_full, found = frozenset(verbose), {}
+    for sysno, (_, plain, descriptors) in import_module(f"selftrace.calls._decode_{arch}").CALLS.items():
+        own = (Operation(*c) for c in (*plain, *(descriptors if links else ())))
+        found[sysno] = tuple(_adapted(o, links=links, verbose=sysno in in_full) for o in own)
+    return found
+
+
+def operations(*, links: bool = False, verbose: Iterable[int] = ()) -> Table:
+    """The same as one table, for the ptrace loop."""
     found: list[Operation] = []
     spans = {}
-    for sysno, (_, captures, descriptors) in table.CALLS.items():
-        own = [Operation(*c) for c in (*captures, *(descriptors if links else ()))]
+    for sysno, own in captures(links=links, verbose=verbose).items():
         spans[sysno] = (len(found), len(own))
-        found += [_adapted(o, links=links, verbose=sysno in in_full) for o in own]
+        found += own
     return Table(found, spans)

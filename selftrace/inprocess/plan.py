@@ -133,7 +133,7 @@ def _compiled(model: PolicyModel) -> Plan:
 @lru_cache(2)
 def _captures(links: bool) -> dict[int, tuple[Capture, ...]]:
     try:
-        from selftrace.trace.model import captures
+        from selftrace.calls.capture import captures
 
         return dict(captures("x86_64", links=links))
     except ImportError:

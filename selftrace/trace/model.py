@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from selftrace.calls import Table, table
+from selftrace.calls.capture import captures
 from selftrace.policy.model import Default, PolicyModel, Tracing
 from selftrace.trace.faults import rules_of
 from selftrace.trace.shown import mapping_calls, shown_calls, stack, unknown_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from selftrace.policy.plan import Capture
     from selftrace.trace.options import TraceOptions
 
-_STRINGS, _ALL = 10, 4096
-"""ST_CAPTURE_STRINGS: how many of its strings are followed."""
 _DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
 VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
-
-
-def captures(arch: str, *, links: bool) -> Mapping[int, tuple[Capture, ...]]:
-    """sysno → what the decoders want to see of it. links: the paths of descriptors too, a look into /proc for each."""
-    calls = import_module(f"selftrace.calls._decode_{arch}").CALLS
-    return {sysno: (*ops, *(more if links else ())) for sysno, (_, ops, more) in calls.items()}
-
-
-def _unabbreviated(ops: tuple[Capture, ...], sysno: int, options: TraceOptions) -> tuple[Capture, ...]:
-    """With -v the environment of an exec is shown: its strings are captured too."""
-    if options.abbrev is None or sysno in options.abbrev:
-        return ops
-    return tuple((*op[:4], _ALL) if op[0] == _STRINGS and not op[4] else op for op in ops)
 
 
 def _check_faults(options: TraceOptions, of: Table) -> None:
@@ -49,9 +31,10 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
     """The policy of a trace. shim: what reads Python stacks, a path. Raises ValueError for a fault that could never fire."""
     of = table(arch)
     _check_faults(options, of)
-    ops = captures(arch, links=bool(options.decode_fds or options.paths or options.fds is not None))
-    calls: dict[int, tuple[Capture, ...]]
-    calls = {n: _unabbreviated(ops.get(n, ()), n, options) for n in sorted(shown_calls(options, of))}
+    links = bool(options.decode_fds or options.paths or options.fds is not None)
+    in_full = () if options.abbrev is None else frozenset(of.by_number) - options.abbrev
+    ops = captures(arch, links=links, verbose=in_full)
+    calls: dict[int, tuple[Capture, ...]] = {n: ops.get(n, ()) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
     linked = captures(arch, links=True)
     calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
