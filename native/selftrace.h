@@ -399,10 +399,9 @@ struct st_blob {
     int64_t (*join)(uint32_t scopes, uint64_t program);
     int64_t (*quit)(void);
     void (*scope_begins)(uint32_t scopes);
-    int32_t (*scope_ends)(uint32_t scope, int32_t *tids, int32_t most);
+    int32_t (*scope_ends)(uint32_t scope, int32_t *tids, int32_t most, int32_t *born);
     int64_t (*order)(int32_t tid, uint32_t order, uint32_t scopes);
     int32_t (*is_dispatched)(int32_t tid);
-    int32_t (*being_born)(void);
     void (*change)(const struct st_plan *plan);
     void (*forget_counter)(uint32_t counter);
     void (*release)(void);

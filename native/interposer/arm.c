@@ -42,7 +42,6 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .scope_ends = st_scope_ends,
     .order = st_order,
     .is_dispatched = st_is_dispatched,
-    .being_born = st_being_born,
     .change = st_change,
     .forget_counter = st_forget_counter,
     .release = st_release,

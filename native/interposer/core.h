@@ -206,6 +206,7 @@ struct st_block {
     uint32_t traced;         /* the call under way gets an event when it returns */
     uint32_t scopes;         /* whose rules and events this thread is under, one bit each; see dispatch.c */
     uint32_t dispatched;     /* user dispatch is on for the thread */
+    uint32_t asked;          /* an order to quit is under way to the thread */
     uint32_t inside;         /* the plan is in use: it must not change */
     uint32_t handlers_aside; /* handlers at work whose frames need st_restorer; see deliver */
     uint32_t turns;          /* counters that the call under way has moved on, and which; to be moved back if it is not made */
@@ -264,6 +265,7 @@ struct st_state {
     uint32_t tsc_off;          /* the program has forbidden itself the time-stamp counter */
     uint32_t dispatch;         /* user dispatch brings the calls, not seccomp */
     uint32_t scopes;           /* those that are active */
+    uint32_t ended;            /* how many have ended: an order to join is for the scopes of its time */
     uint32_t changing;         /* the plan is about to be another one: nobody may begin to read it */
     struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
     uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
@@ -362,16 +364,16 @@ int64_t st_engage(const struct st_arm *arm, const struct st_door *door);
 int64_t st_join(uint32_t scopes, st_mask program);
 int64_t st_quit(void);
 void st_scope_begins(uint32_t scopes);
-int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most);
+int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most, int32_t *born);
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes);
 int32_t st_is_dispatched(int32_t tid);
-int32_t st_being_born(void);
 void st_change(const struct st_plan *plan);
 void st_forget_counter(uint32_t counter);
 void st_release(void);
 
 /* signals */
 uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);
+void st_keep_altstack(struct st_block *block, const struct st_stack *theirs);
 void st_show_site(struct st_block *block, struct st_context *uc);
 struct st_frame *st_move_frame(struct st_frame *frame, uint64_t top, uint64_t low);
 void st_before_sigreturn(struct st_context *uc);

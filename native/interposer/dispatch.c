@@ -8,6 +8,7 @@
 
 #define PR_SYSCALL_USER_DISPATCH 59
 #define ORDER_MAGIC 0x53540000u
+#define ORDER_TIME 0xfffu /* of st_state.ended, in what an order says */
 #define SI_QUEUE (-1)
 #define CLONE_SETTLS 0x80000ull
 #define UNBLOCK_NONE (~0ull & ~ST_UNBLOCKABLE)
@@ -195,23 +196,18 @@ void st_scope_begins(uint32_t scopes)
         if (block->dispatched) __atomic_or_fetch(&block->scopes, scopes, __ATOMIC_ACQ_REL);
 }
 
-/* Threads that are about to begin: their makers may be under no scope any more. */
-int32_t st_being_born(void)
+/* Nobody is under this scope any more. The threads that are under none now; they are to quit. born: how many are about to
+ * begin: their makers may be under no scope any more. */
+int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most, int32_t *born)
 {
     uint32_t at = 0;
     int32_t found = 0;
-    for (struct st_block *block; (block = next_block(&at));) found += __atomic_load_n(&block->dispatched, __ATOMIC_ACQUIRE) == ST_BORN;
-    return found;
-}
-
-/* Nobody is under this scope any more. The threads that are under none now; they are to quit. */
-int32_t st_scope_ends(uint32_t scope, int32_t *tids, int32_t most)
-{
-    uint32_t at = 0;
-    int32_t found = 0;
+    *born = 0;
     __atomic_and_fetch(&st_state.scopes, ~scope, __ATOMIC_ACQ_REL);
+    __atomic_add_fetch(&st_state.ended, 1, __ATOMIC_SEQ_CST);
     for (struct st_block *block; (block = next_block(&at));) {
         uint32_t left = __atomic_and_fetch(&block->scopes, ~scope, __ATOMIC_ACQ_REL);
+        *born += __atomic_load_n(&block->dispatched, __ATOMIC_ACQUIRE) == ST_BORN;
         if (!left && alive(block) && found < most) tids[found++] = block->tid;
     }
     return found;
@@ -231,10 +227,21 @@ struct order {
 };
 _Static_assert(sizeof(struct order) == sizeof(struct st_siginfo), "");
 
+static uint32_t time_of_order(void)
+{
+    return (__atomic_load_n(&st_state.ended, __ATOMIC_SEQ_CST) & ORDER_TIME) << 4;
+}
+
+/* Signals queue up: a thread is asked to quit again only when it has answered that it could not. */
 int64_t st_order(int32_t tid, uint32_t order, uint32_t scopes)
 {
-    struct order info = {.signal = ST_SIGORDER, .code = SI_QUEUE, .pid = st_state.pid, .what = ORDER_MAGIC | order, .scopes = scopes};
-    return ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, tid, ST_SIGORDER, &info);
+    struct st_block *block = order == ST_ORDER_QUIT ? block_of_tid(tid) : NULL;
+    struct order info = {.signal = ST_SIGORDER, .code = SI_QUEUE, .pid = st_state.pid, .scopes = scopes};
+    info.what = ORDER_MAGIC | time_of_order() | order;
+    if (block && __atomic_exchange_n(&block->asked, 1, __ATOMIC_ACQ_REL)) return 0;
+    int64_t r = ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, tid, ST_SIGORDER, &info);
+    if (block && r < 0) __atomic_store_n(&block->asked, 0, __ATOMIC_RELEASE);
+    return r;
 }
 
 int st_is_order(int32_t signal, const struct st_siginfo *info)
@@ -245,13 +252,16 @@ int st_is_order(int32_t signal, const struct st_siginfo *info)
 }
 
 /* From sigreturn on the altstack is ours; the selector is read from the next call on. */
-static void join_here(struct st_context *uc, uint32_t scopes, uint64_t out[3])
+static void join_here(struct st_context *uc, const struct order *order, uint64_t out[3])
 {
-    scopes &= __atomic_load_n(&st_state.scopes, __ATOMIC_ACQUIRE); /* the order may be late */
-    struct st_block *block = scopes ? new_block(scopes) : NULL;
+    struct st_block *block = new_block(order->scopes);
     if (!block) return;
-    block->stack_virtual = uc->stack;
-    block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
+    __atomic_store_n(&block->dispatched, ST_BORN, __ATOMIC_SEQ_CST); /* seen by whoever ends the scope, or his end is seen here */
+    if ((order->what & ORDER_TIME << 4) != time_of_order()) {
+        st_block_free(block);
+        return;
+    }
+    st_keep_altstack(block, &uc->stack);
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .size = ST_BLOCK_STACK};
     block->sigsys_blocked = (uc->mask & ST_BIT(ST_SIGSYS)) != 0;
     uc->mask &= ~ST_BIT(ST_SIGSYS);
@@ -296,10 +306,14 @@ static uint64_t quit_here(struct st_block *block, struct st_frame *frame, uint64
 uint64_t st_obey(struct st_block *block, struct st_frame *frame, uint64_t out[3])
 {
     const struct order *order = (const struct order *)&frame->info;
-    uint32_t what = order->what & 0xffff;
-    if (what == ST_ORDER_JOIN && !block) join_here(&frame->context, order->scopes, out);
-    if (what == ST_ORDER_JOIN && block) __atomic_or_fetch(&block->scopes, order->scopes, __ATOMIC_ACQ_REL);
-    if (what == ST_ORDER_QUIT && block) return quit_here(block, frame, out);
+    uint32_t what = order->what & 15;
+    if (what == ST_ORDER_JOIN && !block) join_here(&frame->context, order, out);
+    if (what == ST_ORDER_JOIN && block && (order->what & ORDER_TIME << 4) == time_of_order())
+        __atomic_or_fetch(&block->scopes, order->scopes, __ATOMIC_ACQ_REL);
+    if (what == ST_ORDER_QUIT && block) {
+        __atomic_store_n(&block->asked, 0, __ATOMIC_RELEASE);
+        return block->scopes & __atomic_load_n(&st_state.scopes, __ATOMIC_ACQUIRE) ? 0 : quit_here(block, frame, out);
+    }
     return 0;
 }
 

@@ -404,15 +404,20 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3])
     return handler;
 }
 
+/* The program's altstack, as a frame names it: a thread that never had one may be given size 0 and no flag by the kernel. */
+void st_keep_altstack(struct st_block *block, const struct st_stack *theirs)
+{
+    block->stack_virtual = *theirs;
+    block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
+    if (!theirs->size) block->stack_virtual.flags |= ST_SS_DISABLE;
+}
+
 /* The other way: what the program left in its frame becomes what the kernel may read. */
 static void take_back(struct st_block *block, struct st_context *uc)
 {
     block->sigsys_blocked = (uc->mask & ST_BIT(ST_SIGSYS)) != 0;
     uc->mask &= ~ST_BIT(ST_SIGSYS);
-    if (!on_stack(&block->stack_virtual, uc->regs.rsp)) {
-        block->stack_virtual = uc->stack;
-        block->stack_virtual.flags &= (int32_t)(ST_SS_DISABLE | ST_SS_AUTODISARM);
-    }
+    if (!on_stack(&block->stack_virtual, uc->regs.rsp)) st_keep_altstack(block, &uc->stack);
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
     if (!block->sigsys_blocked) st_sigsys_unblocked(block);
 }

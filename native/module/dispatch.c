@@ -23,6 +23,7 @@ void st_door_gone(void);
 #define REGION 0x40000000ul
 #define RECORDS (ST_RING_OFFSET + ST_RING_SLOTS * ST_RECORD_SIZE) /* reports lie before the events */
 #define KERNEL_SIGSETSIZE 8
+#define PATIENCE_MS 3000 /* with threads that must be scheduled before they can leave */
 
 struct kernel_action {
     uint64_t handler, flags, restorer, mask;
@@ -115,38 +116,49 @@ int32_t st_dispatch_order_join(int32_t tid, uint32_t scopes)
     return (int32_t)st_blob_mapped()->order(tid, ST_ORDER_JOIN, scopes);
 }
 
-/* Asks until the thread has gone or is over. 0, or -ETIMEDOUT after a second. */
-static int32_t make_quit(int32_t tid)
+static int64_t now_ms(void)
 {
-    for (int tries = 0; tries < 2000; tries++) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+}
+
+/* Asks until the thread has gone or is over. 0, or -ETIMEDOUT. */
+static int32_t make_quit(int32_t tid, int64_t until_ms)
+{
+    for (int tries = 0; now_ms() < until_ms; tries++) {
         int left = !st_blob_mapped()->is_dispatched(tid);
         if (left && !__atomic_load_n(&st_door_leaving, __ATOMIC_ACQUIRE)) return 0;
         if (syscall(SYS_tgkill, getpid(), tid, 0) < 0) return 0;
-        if (!left && tries % 4 == 0) st_blob_mapped()->order(tid, ST_ORDER_QUIT, 0);
+        if (!left) st_blob_mapped()->order(tid, ST_ORDER_QUIT, 0);
         pause_us(tries < 20 ? 50 : 500);
     }
     return -ETIMEDOUT;
 }
 
-/* Threads may make others until they have quit themselves: until none is left. */
+static int32_t all_quit(const int32_t *tids, int32_t count, int64_t until_ms)
+{
+    int32_t self = (int32_t)syscall(SYS_gettid), failed = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (tids[i] == self)
+            quit_own();
+        else if (make_quit(tids[i], until_ms) < 0)
+            failed++;
+    }
+    return failed;
+}
+
+/* Threads may make others until they have quit themselves: until none is left, or their time is over. */
 int32_t st_dispatch_scope_ends(uint32_t scope)
 {
     static int32_t tids[4096];
-    int32_t self = (int32_t)syscall(SYS_gettid), failed = 0;
-    for (int round = 0; round < 100; round++) {
-        int32_t born = st_blob_mapped()->being_born(), count = st_blob_mapped()->scope_ends(scope, tids, 4096);
-        failed = born;
-        for (int32_t i = 0; i < count; i++) {
-            if (tids[i] == self)
-                quit_own();
-            else if (make_quit(tids[i]) < 0)
-                failed++;
-        }
-        if (!count && !born) break;
-        if (failed && round > 2 && !born) break;
+    int64_t until_ms = now_ms() + PATIENCE_MS;
+    for (;;) {
+        int32_t born, count = st_blob_mapped()->scope_ends(scope, tids, 4096, &born);
+        int32_t failed = born + all_quit(tids, count, until_ms);
+        if ((!count && !born) || now_ms() >= until_ms) return failed;
         if (born) pause_us(100);
     }
-    return failed;
 }
 
 /* ---- the process --------------------------------------------------------------------------------------------- */
@@ -234,9 +246,10 @@ int32_t st_dispatch_release(void)
 {
     uint64_t mask = block_all();
     int32_t r = -ETIMEDOUT;
+    int64_t until_ms = now_ms() + PATIENCE_MS;
     st_blob_mapped()->release();
     __atomic_store_n(&st_door_open, 0, __ATOMIC_SEQ_CST);
-    for (int tries = 0; tries < 1000; tries++) {
+    while (now_ms() < until_ms) {
         if (!__atomic_load_n(&st_door_visitors, __ATOMIC_SEQ_CST) && !__atomic_load_n(&st_door_leaving, __ATOMIC_SEQ_CST)) {
             st_blob_unmapped();
             munmap((void *)ST_BLOB_BASE, REGION);

@@ -1,4 +1,5 @@
-"""Many threads that trace, inject, fork and start programs at random under a signal storm: SEED SECONDS. Not a test yet: it still finds a fault."""
+"""Many threads that trace, inject, fork and start programs at random under a signal storm: SEED SECONDS. Exits 0 if
+each saw what was its own, and nothing is left of us."""
 
 import os
 import random
@@ -90,4 +91,5 @@ work(0)
 signal.setitimer(signal.ITIMER_REAL, 0)
 with open("/proc/self/maps") as maps:
     left = [line for line in maps if line.startswith("7e9")]
-print(done, hits, len(errors), left, len(os.listdir("/proc/self/task")))
+print(done, hits, errors, left)
+sys.exit(bool(errors or left or not all(done[:5])))

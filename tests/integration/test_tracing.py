@@ -394,6 +394,49 @@ def test_signals_while_it_is_switched() -> None:
     assert hits[0] > 10
 
 
+def test_a_signal_for_a_thread_that_was_joined() -> None:
+    """Its altstack is none, which the kernel may say by its size alone: after an exec by a thread that had one."""
+    code = """
+import ctypes, os, signal, sys, threading, time
+if len(sys.argv) == 1:
+    room = ctypes.create_string_buffer(1 << 16)
+    stack = (ctypes.c_uint64 * 3)(ctypes.addressof(room), 0, 1 << 16)
+    assert ctypes.CDLL(None).sigaltstack(stack, None) == 0
+    os.execv(sys.executable, [sys.executable, "-c", os.environ["CODE"], "again"])
+import selftrace
+seen = []
+signal.signal(signal.SIGALRM, lambda number, frame: seen.append(number))
+def work():
+    with selftrace.tracing(threads="all"):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+        while not seen:
+            time.sleep(0.001)
+thread = threading.Thread(target=work)
+thread.start()
+while thread.is_alive():
+    pass
+print(seen)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**os.environ, "CODE": code}, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[14]\n"), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_switching_under_a_storm(seed: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(HERE / "soak_inprocess.py"), str(seed), "8"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_handlers_set_within_stay_and_are_seen() -> None:
     hits: list[int] = []
     with selftrace.tracing("kill,tgkill,rt_sigaction", threads="current") as trace:
