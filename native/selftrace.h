@@ -6,7 +6,7 @@
 #define SELFTRACE_H
 #include <stdint.h>
 /* cffi: begin */
-#define ST_ABI 2
+#define ST_ABI 3
 
 /* ---- where the blob lies --------------------------------------------------------------------- */
 #define ST_BLOB_BASE 0x7e9000000000
@@ -128,6 +128,8 @@ struct st_event {
 #define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
 #define ST_EVENT_SIGNALLED 512 /* exit: a fault sent a signal */
+#define ST_EVENT_POKED 1024    /* exit: a fault changed arguments, or the memory that they point at */
+#define ST_EVENT_SUCCESS 2048  /* exit: the result is a success whatever its value: a fault said so */
 #define ST_EVENT_REFUSED 32    /* exit: the policy's answer, not the kernel's */
 #define ST_EVENT_UNSHOWN 256   /* by the reader: only there so that stacks can be unwound */
 
@@ -203,6 +205,7 @@ struct st_capture {
 #define ST_PLAN_NET_CLOSED 8
 #define ST_PLAN_HOSTS 16          /* programs may be started: the run keeps descriptors for the loader */
 #define ST_PLAN_PYTHON 32         /* rules ask Python handlers */
+#define ST_PLAN_POKES 2048        /* rules change memory before the call is seen */
 #define ST_PLAN_TRACE_ONE 128     /* ... of the first thread alone */
 #define ST_PLAN_NO_VDSO 256       /* programs make calls of what the vDSO would answer */
 #define ST_PLAN_TRACE 64          /* calls, signals and tasks go into the ring as events */
@@ -214,7 +217,25 @@ enum st_grant { ST_GRANT_READ = 1, ST_GRANT_WRITE = 2, ST_GRANT_EXEC = 4, ST_GRA
 enum st_follow { ST_FOLLOW_ALWAYS, ST_FOLLOW_NEVER, ST_FOLLOW_OPEN, ST_FOLLOW_AT_NOFOLLOW, ST_FOLLOW_AT_FOLLOW, ST_FOLLOW_OPENAT2 };
 enum st_pattern_kind { ST_PATTERN_EXACT, ST_PATTERN_TREE, ST_PATTERN_GLOB };
 enum st_addr_kind { ST_ADDR_CONNECT, ST_ADDR_BIND, ST_ADDR_SENDMSG, ST_ADDR_SENDMMSG };
-enum st_action { ST_ALLOW, ST_ERROR, ST_RETVAL, ST_CONTENT, ST_SIGNAL, ST_LOG, ST_DELAY_ENTER, ST_DELAY_EXIT, ST_KILL, ST_PYTHON };
+enum st_action {
+    ST_ALLOW,
+    ST_ERROR,
+    ST_RETVAL,
+    ST_CONTENT,
+    ST_SIGNAL,
+    ST_LOG,
+    ST_DELAY_ENTER,
+    ST_DELAY_EXIT,
+    ST_KILL,
+    ST_PYTHON,
+    ST_SYSCALL, /* another call is made, one without arguments or effect; another rule says what the program gets */
+    ST_SHORT,   /* at most `value` bytes are moved */
+    ST_DATA,    /* the call is not made; the program reads `content` */
+    ST_POKE_ENTER,
+    ST_POKE_EXIT
+};
+/* Where the bytes are that a call moves: in one buffer, in iovecs, in a msghdr's. */
+enum st_vector { ST_BUFFER, ST_IOVECS, ST_MSGHDR };
 enum st_count_by { ST_COUNT_THREAD, ST_COUNT_PROCESS, ST_COUNT_TREE };
 enum st_match_kind { ST_MATCH_SCALAR, ST_MATCH_PATH, ST_MATCH_ADDR, ST_MATCH_THREAD, ST_MATCH_SCOPE };
 #define ST_GATE_KILL 1
@@ -265,13 +286,16 @@ struct st_match {
 struct st_rule {
     uint32_t row;
     uint8_t action, count_by;
-    uint8_t fired; /* 1 + index of the count of its acts; 0: they are not counted */
-    uint8_t pad;
+    uint8_t fired;                 /* 1 + index of the count of its acts; 0: they are not counted */
+    uint8_t vector, buffer, count; /* short, data: st_vector, and the arguments that it is at */
+    uint8_t pad[2];
     int32_t error, signal;
-    int64_t retval;
-    struct st_text content;
+    int64_t value;          /* retval; short: bytes; syscall: its number */
+    struct st_text content; /* pokes: each an argument's index, a length of 16 bits, and as many bytes for where it points */
     uint32_t delay_us;
     int32_t handler;
+    uint64_t seed;
+    uint32_t chance;            /* of 2^32: how many of the calls whose turn it is; 0: all */
     uint32_t first, last, step; /* when; last 0xffffffff: no end; first 0: no counter */
     uint32_t counter;           /* index of its counter */
     struct st_span matches;
@@ -338,9 +362,10 @@ struct st_call {
     uint32_t delay_exit_us, signal;
     uint32_t grants[2];
     uint32_t quiet;
-    uint32_t decided;          /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
-    uint32_t event_flags, pad; /* ST_EVENT_* of the exit's event */
-    uint64_t block;            /* the thread's block, for the blob */
+    uint32_t decided;     /* 1, or ST_INTERRUPTED: a handler answered, result holds it */
+    uint32_t event_flags; /* ST_EVENT_* of the exit's event */
+    uint32_t poke;        /* index + 1 of the rule that changes memory when it returns */
+    uint64_t block;       /* the thread's block, for the blob */
     uint8_t address[128];
     uint64_t message[7]; /* private copy of a msghdr */
     uint8_t small[64];   /* private copies of masks, open_how */

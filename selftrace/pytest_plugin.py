@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from selftrace.testing.observed import Syscalls
 
 _MARKS = (
-    "fault(calls, *, error=, retval=, signal=, delay_enter=, delay_exit=, when=, path=, fd=, must_fire=True): system calls "
+    "fault(calls, *, error=, retval=, signal=, delay_enter=, short=, data=, when=, path=, …, must_fire=True): system calls "
     'of the test fail; strace\'s form "write:error=ENOSPC:when=2" is taken too. The test fails if none did. (selftrace)',
     "syscall_policy(policy): the test runs in a child process under this policy. (selftrace)",
 )

@@ -3,6 +3,7 @@ its descriptors, directory, environment and process group are ours, and it outli
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -91,6 +92,10 @@ class Tracer:
         actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in fds.items()]
         try:
             self.pid = os.posix_spawn(program, argv, self.env, file_actions=actions, setsigdef=_RESET)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            raise UnsupportedError("selftrace is at work in this process already", "trace it from where it was started") from None
         finally:
             if soft <= highest:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -154,7 +154,7 @@ struct st_record {
     uint32_t flags;    /* ST_EVENT_* of that */
     uint64_t parent;   /* user dispatch: the record of whoever makes the clone that this block is for */
     uint32_t post;     /* user dispatch: ST_POST_*, for a call that ST_STUB_TRACE comes back from */
-    uint32_t pad2;
+    uint32_t poke;     /* as in struct st_call */
     uint64_t unused[4];
 };
 
@@ -390,6 +390,7 @@ void st_pause(uint32_t microseconds);
 void st_raise(uint32_t signal);
 void st_call_begin(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_judge(struct st_block *block, struct st_call *call);
+void st_poke_enter(struct st_block *block, struct st_call *call, const struct st_context *uc);
 enum st_verdict st_continue(struct st_block *block, struct st_call *call);
 int st_integrity(const struct st_call *call);
 int st_unnoticed(const struct st_call *call, int error);
@@ -401,6 +402,12 @@ int st_net_refuses(struct st_call *call);
 int st_address(struct st_call *call);
 int st_address_matches(const struct st_call *call, const struct st_addr_pattern *pattern, int64_t protocol);
 int64_t st_content(const void *bytes, uint64_t size);
+
+/* tampering */
+void st_shorten(struct st_call *call, const struct st_rule *rule);
+int64_t st_give(struct st_call *call, const struct st_rule *rule);
+uint32_t st_poke(const struct st_rule *rule, struct st_call *call, const uint64_t args[6]);
+uint32_t st_poke_exit(uint32_t poke, struct st_call *call, const uint64_t args[6]);
 
 /* python */
 void st_python_enter(struct st_block *block, struct st_context *uc, struct st_call *call);

@@ -82,10 +82,17 @@ void st_put_args(struct st_regs *regs, const uint64_t args[6])
     regs->r9 = args[5];
 }
 
+/* Whether a fault has something to do when the call is over. */
+static int hooked(const struct st_call *call)
+{
+    return call->delay_exit_us || call->signal || call->poke;
+}
+
 /* Which stub a call leaves by. What a traced one returns is read by the program's own thread, which must be able to fault:
  * where it has the faults' signals blocked, by our handler. */
 static uint32_t returning(const struct st_block *block, const struct st_context *uc, uint32_t stub)
 {
+    if (hooked(&block->call)) return ST_STUB_POST;
     if (stub != ST_STUB_EXIT || !block->traced) return stub;
     return uc->mask & ST_SYNCHRONOUS ? ST_STUB_POST : ST_STUB_TRACE;
 }
@@ -103,7 +110,9 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
     record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE && !record->post ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
     record->flags = block->call.event_flags;
     record->claimed = 0;
-    record->delay_exit_us = record->signal = 0;
+    record->delay_exit_us = block->call.delay_exit_us;
+    record->signal = block->call.signal;
+    record->poke = block->call.poke;
     record->args[0] = regs->rdi;
     record->args[1] = regs->rsi;
     record->args[2] = regs->rdx;
@@ -129,7 +138,7 @@ void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_
 /* Unchanged: the site's own stub. For an event, or with the arena full, the block's: slower by a few loads, counted. */
 void st_pass(struct st_block *block, struct st_context *uc)
 {
-    uint64_t stub = block->traced ? 0 : st_stub_for(uc->regs.rip);
+    uint64_t stub = block->traced || hooked(&block->call) ? 0 : st_stub_for(uc->regs.rip);
     if (stub) {
         uc->regs.rip = stub;
         return;

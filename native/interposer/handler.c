@@ -8,6 +8,16 @@ static int tells_tracer(int32_t sysno)
            sysno == __NR_rt_tgsigqueueinfo || sysno == __NR_exit || sysno == __NR_exit_group;
 }
 
+/* What a fault has still to do when a call is over that was answered here. */
+static void after(const struct st_context *uc, struct st_call *call)
+{
+    const struct st_regs *r = &uc->regs;
+    const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+    if (call->delay_exit_us) st_pause(call->delay_exit_us);
+    call->event_flags |= st_poke_exit(call->poke, call, args);
+    if (call->signal) st_raise(call->signal);
+}
+
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
@@ -18,25 +28,12 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
         st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8), call->sysno == __NR_exit_group ? ST_EVENT_GROUP : 0);
         st_pass(block, uc);
     } else if (st_emulate(block, uc, call)) {
-        return;
-    } else if (call->delay_exit_us || call->signal) {
-        struct st_record *record = &st_records[block->index];
-        st_pass_hooked(block, uc, call->args);
-        record->delay_exit_us = call->delay_exit_us;
-        record->signal = call->signal;
-    } else if (call->copied) {
+        if (uc->regs.rip == call->site) after(uc, call);
+    } else if (call->copied || (call->event_flags & ST_EVENT_POKED)) {
         st_pass_changed(block, uc, call->args);
     } else {
         st_pass(block, uc);
     }
-}
-
-/* A call that is not made, but may be late and bring a signal all the same. */
-static void answered(struct st_context *uc, const struct st_call *call)
-{
-    uc->regs.rax = (uint64_t)call->result;
-    if (call->delay_exit_us) st_pause(call->delay_exit_us);
-    if (call->signal) st_raise(call->signal);
 }
 
 static void judged(struct st_block *block, struct st_context *uc, struct st_call *call)
@@ -50,7 +47,10 @@ static void judged(struct st_block *block, struct st_context *uc, struct st_call
     }
     switch (st_judge(block, call)) {
     case ST_VERDICT_PASS: pass(block, uc, call); break;
-    case ST_VERDICT_RESULT: answered(uc, call); break;
+    case ST_VERDICT_RESULT:
+        uc->regs.rax = (uint64_t)call->result;
+        after(uc, call);
+        break;
     case ST_VERDICT_PYTHON: st_python_enter(block, uc, call); break;
     case ST_VERDICT_KILL: ST_SYS(__NR_kill, ST_SYS(__NR_getpid), ST_SIGKILL); break;
     }
@@ -61,6 +61,7 @@ static void trapped(struct st_block *block, struct st_context *uc)
     struct st_call *call = &block->call;
     st_call_begin(block, call, uc);
     if (st_state.ring && (uint32_t)call->sysno < ST_NR_MAX) __atomic_fetch_add(&st_state.ring->calls[call->sysno], 1, __ATOMIC_RELAXED);
+    st_poke_enter(block, call, uc);
     block->traced = !block->python && st_traced(block, call->sysno);
     if (!block->traced) {
         judged(block, uc, call);

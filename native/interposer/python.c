@@ -14,6 +14,7 @@ static void call_move(struct st_call *to, const struct st_call *from)
     for (int i = 0; i < 6; i++)
         if (from->copied & (1u << i)) to->args[i] = (uint64_t)to + (from->args[i] - (uint64_t)from);
     if (from->address_length > 0 && to->message[0] == (uint64_t)from->address) to->message[0] = (uint64_t)to->address;
+    if (to->message[2] == (uint64_t)from->small) to->message[2] = (uint64_t)to->small;
 }
 
 /* The signals that the program handles: its handlers may never come back (siglongjmp), and would leave Python half done and
@@ -79,6 +80,7 @@ int64_t st_execute(struct st_call *call)
     if (call->sysno == __NR_execve || call->sysno == __NR_execveat) return -ST_ENOSYS; /* would take the handler with it */
     call->result = ST_SYS(call->sysno, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (call->delay_exit_us) st_pause(call->delay_exit_us);
+    call->event_flags |= st_poke_exit(call->poke, call, call->args);
     if (call->signal) st_raise(call->signal);
     return call->result;
 }

@@ -326,6 +326,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     }
     back_to_site(uc, record, record->result);
     if (record->delay_exit_us) st_pause(record->delay_exit_us);
+    record->flags |= st_poke_exit(record->poke, &block->call, record->args);
     if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
     record->event = ST_NO_EVENT;
     if (record->signal) st_raise(record->signal);

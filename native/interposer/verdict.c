@@ -46,7 +46,8 @@ void st_call_begin(struct st_block *block, struct st_call *call, const struct st
     call->block = (uint64_t)block;
     call->tid = block->tid;
     call->result = 0;
-    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = call->event_flags = 0;
+    call->rule = call->rule_row = call->copied = call->delay_exit_us = call->signal = call->quiet = call->decided = call->event_flags =
+        call->poke = 0;
     call->grants[0] = call->grants[1] = 0;
     block->turns = 0;
     for (int i = 0; i < 3; i++) call->path_length[i] = call->resolved_length[i] = -1;
@@ -129,6 +130,15 @@ static int matches(const struct st_rule *rule, struct st_call *call)
     return 1;
 }
 
+/* A rule for some of the calls only, always for the same ones: a hash of the seed and the call's number. */
+static int drawn(const struct st_rule *rule, uint64_t n)
+{
+    uint64_t x = rule->seed + n * 0x9e3779b97f4a7c15ull;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+    return !rule->chance || (uint32_t)((x ^ (x >> 31)) >> 32) < rule->chance;
+}
+
 /* strace's `when`: the nth matching call, counted by thread, process or tree. */
 static int its_turn(struct st_block *block, const struct st_rule *rule)
 {
@@ -140,7 +150,7 @@ static int its_turn(struct st_block *block, const struct st_rule *rule)
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
     if (block->turns < 6) block->turned[block->turns++] = counter;
     if (n < rule->first || n > rule->last) return 0;
-    return rule->step ? (n - rule->first) % rule->step == 0 : n == rule->first;
+    return (rule->step ? (n - rule->first) % rule->step == 0 : n == rule->first) && drawn(rule, n);
 }
 
 /* ---- actions -------------------------------------------------------------------------------------- */
@@ -188,9 +198,18 @@ static int act(struct st_block *block, struct st_call *call, const struct st_rul
         call->event_flags |= ST_EVENT_INJECTED;
         return refuse(call, rule->error, rule->row, rule->fired) ? ST_VERDICT_RESULT : -1;
     case ST_RETVAL:
-        call->event_flags |= ST_EVENT_INJECTED;
-        call->result = rule->retval;
+        call->event_flags |= ST_EVENT_INJECTED | ST_EVENT_SUCCESS;
+        call->result = rule->value;
         return ST_VERDICT_RESULT;
+    case ST_SYSCALL: ST_SYS(rule->value); return -1; /* for whoever watches from outside: the answer is another rule's */
+    case ST_DATA:
+        call->event_flags |= ST_EVENT_INJECTED;
+        call->result = st_give(call, rule);
+        return ST_VERDICT_RESULT;
+    case ST_SHORT: st_shorten(call, rule); return -1;
+    case ST_POKE_EXIT:
+        if (!call->poke) call->poke = 1 + (uint32_t)(rule - ST_PLAN_AT(struct st_rule, st_state.plan->rules));
+        return -1;
     case ST_CONTENT: call->result = st_content(texts + rule->content.offset, rule->content.length); return ST_VERDICT_RESULT;
     case ST_SIGNAL:
         call->event_flags |= ST_EVENT_SIGNALLED;
@@ -229,7 +248,7 @@ enum st_verdict st_continue(struct st_block *block, struct st_call *call)
     const uint16_t *refs = ST_PLAN_AT(uint16_t, plan->rule_refs) + entry->rules.first;
     while (call->rule < entry->rules.count) {
         const struct st_rule *rule = ST_PLAN_AT(struct st_rule, plan->rules) + refs[call->rule++];
-        if (!matches(rule, call) || !its_turn(block, rule)) continue;
+        if (rule->action == ST_POKE_ENTER || !matches(rule, call) || !its_turn(block, rule)) continue;
         if (rule->fired) __atomic_fetch_add(&st_state.fired[rule->fired - 1], 1, __ATOMIC_RELAXED);
         int verdict = act(block, call, rule);
         if (verdict >= 0) return (enum st_verdict)verdict;
@@ -257,6 +276,31 @@ static int gate_refuses(struct st_call *call, const struct st_call_entry *entry,
         return 1;
     }
     return 0;
+}
+
+/* Rules that change memory come before all others: the event, and who judges, have what the kernel will find. Paths are
+ * copied for the rules' conditions, and forgotten. */
+void st_poke_enter(struct st_block *block, struct st_call *call, const struct st_context *uc)
+{
+    if (!(st_state.plan->flags & ST_PLAN_POKES) || (uint32_t)call->sysno >= ST_NR_MAX) return;
+    const struct st_call_entry *entry = ST_PLAN_AT(struct st_call_entry, st_state.plan->calls) + call->sysno;
+    const uint16_t *refs = ST_PLAN_AT(uint16_t, st_state.plan->rule_refs) + entry->rules.first;
+    uint32_t flags = 0, looked = 0;
+    for (uint32_t i = 0; i < entry->rules.count; i++) {
+        const struct st_rule *rule = ST_PLAN_AT(struct st_rule, st_state.plan->rules) + refs[i];
+        if (rule->action != ST_POKE_ENTER) continue;
+        if (!looked++ && entry->paths.count) copy_paths(call, entry);
+        if (!matches(rule, call) || !its_turn(block, rule)) continue;
+        if (rule->fired) __atomic_fetch_add(&st_state.fired[rule->fired - 1], 1, __ATOMIC_RELAXED);
+        const struct st_regs *r = &uc->regs;
+        const uint64_t args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+        flags |= st_poke(rule, call, args);
+    }
+    if (!looked) return;
+    uint32_t turns = block->turns;
+    st_call_begin(block, call, uc);
+    block->turns = turns;
+    call->event_flags = flags;
 }
 
 /* The whole of it, from the first gate on. */

@@ -134,7 +134,7 @@ int64_t st_call_interrupted(const struct st_decoder *d)
     return results[restart & 3];
 }
 
-static void success(struct st_decoder *d)
+static void success(struct st_decoder *d, uint16_t flags)
 {
     if (d->raw) {
         st_put_hex(d->out, (uint64_t)d->result);
@@ -146,8 +146,14 @@ static void success(struct st_decoder *d)
     case ST_RETURNS_FD: st_fd(d, (int32_t)d->result); break;
     case ST_RETURNS_PID: st_pid(d, (int32_t)d->result); break;
     case ST_RETURNS_UNSIGNED: st_put_unsigned(d->out, (uint64_t)d->result); break;
-    default: st_put_signed(d->out, d->result); break;
+    default: (flags & ST_EVENT_SUCCESS ? st_put_unsigned(d->out, (uint64_t)d->result) : st_put_signed(d->out, d->result)); break;
     }
+}
+
+static void injected(struct st_decoder *d, uint16_t flags)
+{
+    int args = flags & ST_EVENT_POKED, result = flags & ST_EVENT_INJECTED;
+    if (args || result) st_puts(d->out, args && result ? " (INJECTED: args, retval)" : args ? " (INJECTED: args)" : " (INJECTED)");
 }
 
 void st_call_result(struct st_decoder *d, uint16_t flags)
@@ -157,9 +163,9 @@ void st_call_result(struct st_decoder *d, uint16_t flags)
     } else if (d->failed) {
         error(d, -d->result);
     } else {
-        success(d);
+        success(d, flags);
         if (d->note[0] || d->noted) st_putf(d->out, " (%s)", d->note);
     }
-    if (flags & ST_EVENT_INJECTED) st_puts(d->out, " (INJECTED)");
+    injected(d, flags);
     if (flags & ST_EVENT_DELAYED) st_puts(d->out, " (DELAYED)");
 }

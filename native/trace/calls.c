@@ -106,7 +106,7 @@ void st_line_exit(struct st_lines *l, struct thread *t, const struct st_exit *fr
     d.exiting = 1;
     d.result = frame->result;
     if (d.result == -4 && !(frame->event.flags & (ST_EVENT_INJECTED | ST_EVENT_REFUSED))) d.result = st_call_interrupted(&d);
-    d.failed = frame->result < 0 && frame->result >= -4095;
+    d.failed = frame->result < 0 && frame->result >= -4095 && !(frame->event.flags & ST_EVENT_SUCCESS);
     d.chunks[0] = (struct st_chunks){(const uint8_t *)(frame + 1), size - (uint32_t)sizeof *frame};
     if (st_filtered(l) && !(l->options.status & status_of(&d))) return;
     struct st_buffer *b = st_filtered(l)       ? &t->held

@@ -21,6 +21,7 @@ _NOTHING: _Captured = ({}, {}, b"")
 _MARKS = {
     frames.INJECTED: "injected",
     frames.DELAYED: "delayed",
+    frames.POKED: "poked",
     frames.RESTART: "restarted",
     frames.REFUSED: "refused",
     frames.CUT: "cut",
@@ -118,7 +119,7 @@ class TraceEvent:
     def error(self) -> str | None:
         """The error's name, such as "ENOENT"; None if the call did not fail."""
         result = self.result
-        return errno_name(-result) if result is not None and -4096 < result < 0 else None
+        return errno_name(-result) if result is not None and -4096 < result < 0 and not self.flags & frames.SUCCESS else None
 
     @property
     def duration_ns(self) -> int | None:
@@ -156,8 +157,9 @@ class TraceEvent:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """Of "injected" (the result is a fault's), "delayed" (by a fault), "restarted" (a signal came first, the call is made
-        again), "refused" (by the policy), "cut" (not all that should be captured fitted)."""
+        """Of "injected" (the result is a fault's), "delayed" (by a fault), "poked" (a fault changed arguments or memory),
+        "restarted" (a signal came first, the call is made again), "refused" (by the policy), "cut" (not all that should be
+        captured fitted)."""
         return tuple([name for bit, name in _MARKS.items() if self.flags & bit]) if self.flags else ()
 
     @property

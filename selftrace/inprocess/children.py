@@ -19,7 +19,7 @@ from selftrace.events.drain import counter_is_clock
 from selftrace.events.ring import Ring
 from selftrace.kernel.features import probe
 from selftrace.policy.model import Default, PolicyModel, Tracing
-from selftrace.trace.faults import rules_of
+from selftrace.trace.faultrules import rules_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _RING_BYTES = 64 << 20
 _ROOM = 1 << 20
-_ACTED = frames.INJECTED | frames.DELAYED | 512
+_ACTED = frames.INJECTED | frames.DELAYED | frames.SIGNALLED | frames.POKED
 _HEAD = frames.HEAD.unpack_from
 _active: Children | None = None
 

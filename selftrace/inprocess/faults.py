@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from selftrace.calls import table
+from selftrace.events import frames
 from selftrace.inprocess.engine import engine
 from selftrace.inprocess.plan import Share
 from selftrace.inprocess.tracing import LiveTrace
 from selftrace.inprocess.wrapping import Wrapping
 from selftrace.policy.patterns import compile_pattern, matches
 from selftrace.record import record
-from selftrace.trace.faults import fault, parse_inject
+from selftrace.trace.faults import acts, fault, parse_inject
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from selftrace.events.event import TraceEvent
     from selftrace.trace.faults import Fault
 
-_ACTED = 1 | 2 | 512
-"""ST_EVENT_INJECTED, ST_EVENT_DELAYED, ST_EVENT_SIGNALLED."""
+_ACTED = frames.INJECTED | frames.DELAYED | frames.SIGNALLED | frames.POKED
 
 
 @record
@@ -40,8 +40,7 @@ def make_fault(calls: str, values: dict[str, Any]) -> Fault:
         if values:
             raise ValueError(f'"{calls}" says it all: no keywords beside it')
         return parse_inject(calls)
-    if not set(values) - {"when", "path", "fd", "count_by"}:
-        raise ValueError("says nothing to inject: give error=, retval=, signal= or a delay")
+    acts(values)
     return fault(calls, values)
 
 
@@ -67,7 +66,8 @@ def _when_text(one: Fault) -> str:
         text += f"..{when.last}"
     if when.last is None and when.step:
         text += f"+{when.step if when.step > 1 else ''}"
-    return f"when={text}"
+    drawn = f", {when.chance:g} of them (seed {when.seed})" if when.chance < 1 else ""
+    return f"when={text}{drawn}"
 
 
 class inject(Wrapping):  # noqa: N801
@@ -78,7 +78,8 @@ class inject(Wrapping):  # noqa: N801
         print(fault.fired, [str(miss) for miss in fault.near])
 
     calls: as strace's -e names them, or its whole form, "openat:error=ENOSPC:when=5+".
-    Keywords: error, retval, signal, delay_enter, delay_exit, when, path, fd, count_by, as in the manual's table.
+    Keywords: error, retval, signal, syscall, delay_enter, delay_exit, poke_enter, poke_exit, short, data, when, prob, seed,
+    path, fd, arg, count_by, as in the manual's table.
     threads: "current" is the calling thread and those that it starts, "all" those that run already too.
     children: programs started by subprocess, and by multiprocessing's "spawn", too, through the loader.
 

@@ -12,7 +12,7 @@ from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.encode import encode
 from selftrace.policy.model import Default, PolicyModel, Tracing
 from selftrace.record import replace
-from selftrace.trace.faults import actions_of, rules_of
+from selftrace.trace.faultrules import actions_of, rules_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from selftrace.calls import errno_value, nearest, parse_number, signal_value
+from selftrace.policy import tampering
 from selftrace.policy.model import Action, ActionName, When
 
-ACTIONS: tuple[str, ...] = get_args(ActionName)
+ACTIONS = tuple(name for name in get_args(ActionName) if name != "syscall")
+"""Those that a rule may name: "syscall" is a part of faults."""
 _WHEN = re.compile(r"(\d+)(?:\.\.(\d+))?(?:\+(\d*))?")
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m)?")
@@ -26,6 +28,10 @@ NEEDS = {
     "delay_enter": "delay",
     "delay_exit": "delay",
     "python": "call",
+    "short": "short",
+    "data": "data",
+    "poke_enter": "poke",
+    "poke_exit": "poke",
 }
 """The key that an action cannot do without."""
 
@@ -76,7 +82,7 @@ def _target(value: Any) -> str:
 
 
 def parse_action(name: str, values: Mapping[str, Any]) -> Action:
-    """The action called `name`, with the keys of its rule (error, retval, content, signal, delay, call)."""
+    """The action called `name`, with the keys of its rule: see `NEEDS`."""
     if name not in ACTIONS:
         raise ValueError(f'unknown action "{name}"{nearest(name, ACTIONS)}; actions: {", ".join(ACTIONS)}')
     needed = NEEDS.get(name)
@@ -95,4 +101,11 @@ def parse_action(name: str, values: Mapping[str, Any]) -> Action:
         return Action("delay_enter" if name == "delay_enter" else "delay_exit", delay_us=delay)
     if name == "python":
         return Action("python", handler=_target(values["call"]))
+    if name == "short":
+        return Action("short", size=tampering.parse_size(values["short"]))
+    if name == "data":
+        return Action("data", content=str(values["data"]).encode())
+    if name in ("poke_enter", "poke_exit"):
+        pokes = tampering.parse_pokes(values["poke"])
+        return Action("poke_enter" if name == "poke_enter" else "poke_exit", pokes=pokes)
     return Action("allow" if name == "allow" else "log" if name == "log" else "kill")

@@ -11,10 +11,15 @@ from typing import Any
 
 from selftrace.calls import table
 from selftrace.errors import PolicyError
+from selftrace.policy.model import When
 from selftrace.policy.plan import AddrPattern, Capture, Condition, NativeMatch, NativeRule, PathPattern, Plan
 
 _OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in", "masked")
-_ACTIONS = ("allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python")
+_ACTIONS = (
+    *("allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"),
+    *("syscall", "short", "data", "poke_enter", "poke_exit"),
+)
+_VECTORS = ("buffer", "iovecs", "msghdr")
 _GRANTS = {"read": 1, "write": 2, "exec": 4, "open": 8}
 _FOLLOW = ("always", "never", "open_flags", "at_nofollow", "at_follow", "openat2")
 _PATTERNS = ("exact", "tree", "glob")
@@ -146,7 +151,10 @@ class _Writer:
             "count_by": _COUNT_BY.index(rule.count_by),
             "error": rule.errno,
             "signal": rule.signal,
-            "retval": rule.retval,
+            "value": rule.value,
+            **_transfer(rule),
+            "chance": _chance(when),
+            "seed": when.seed if when else 0,
             "content": self.text(rule.content),
             "delay_us": rule.delay_us,
             "handler": rule.handler,
@@ -228,6 +236,16 @@ def _scoped(rule: NativeRule) -> list[dict[str, Any]]:
     return [{"kind": _SCOPE, "which": 0, "negate": 0, "span": {"first": rule.scope, "count": 0}}] if rule.scope else []
 
 
+def _transfer(rule: NativeRule) -> dict[str, int]:
+    where = rule.transfer
+    return {"vector": _VECTORS.index(where.vector), "buffer": where.buffer, "count": where.count} if where else {}
+
+
+def _chance(when: When | None) -> int:
+    """Of 2^32; 0: all."""
+    return 0 if when is None or when.chance >= 1 else max(1, round(when.chance * (1 << 32)))
+
+
 def _capture(op: Capture) -> dict[str, int]:
     kind, arg, length, when, size = op
     return {"kind": kind, "arg": arg, "length": length, "when": when, "size": size}
@@ -262,6 +280,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.trace * lib.ST_PLAN_TRACE
         | native.trace_one * lib.ST_PLAN_TRACE_ONE
         | native.no_vdso * lib.ST_PLAN_NO_VDSO
+        | any(rule.action == "poke_enter" for rule in native.rules) * lib.ST_PLAN_POKES
         | (native.stack == "native") * lib.ST_PLAN_STACK
         | (native.stack == "python") * lib.ST_PLAN_STACK_PYTHON
     )

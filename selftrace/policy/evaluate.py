@@ -161,7 +161,7 @@ def _act(rule: NativeRule) -> Verdict | None:
         return Verdict("refuse", rule.errno, rule.row)
     if rule.action == "kill":
         return Verdict("kill", 1, rule.row)
-    if rule.action in ("retval", "content"):
+    if rule.action in ("retval", "content", "data"):
         return Verdict("emulate", 0, rule.row)
     if rule.action == "python":
         return Verdict("handler", 0, rule.row)

@@ -46,7 +46,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """Section → key → kind: what the reader accepts, and what the JSON Schema says."""
-RULE_KEYS = "id calls match action error retval content signal delay call when count_by enforce".split()
+RULE_KEYS = "id calls match action error retval content signal delay call short data poke when prob seed count_by enforce".split()
 CHOICES = {
     ("", "mode"): ("enforce", "audit"),
     ("", "require"): ("kernel", "supervisor", "advisory"),

@@ -12,7 +12,7 @@ from selftrace.policy.patterns import compile_pattern, fixed_prefix
 from selftrace.policy.plan import PathPattern, Plan
 from selftrace.policy.rules import calls_named
 
-_ENDS = ("error", "retval", "content", "kill")
+_ENDS = ("error", "retval", "content", "kill", "data")
 _BASIC = ("brk", "futex", "mmap", "read", "write", "exit_group")
 
 

@@ -11,7 +11,9 @@ from typing import Literal
 from selftrace.record import fresh, record
 
 Enforce = Literal["auto", "kernel", "supervisor", "advisory"]
-ActionName = Literal["allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"]
+_Answer = Literal["allow", "error", "retval", "content", "data", "kill", "python"]
+_Effect = Literal["signal", "log", "delay_enter", "delay_exit", "syscall", "short", "poke_enter", "poke_exit"]
+ActionName = Literal[_Answer, _Effect]
 CountBy = Literal["thread", "process", "tree"]
 
 
@@ -46,6 +48,9 @@ class When:
     first: int = 1
     last: int | None = None
     step: int = 1
+    chance: float = 1.0
+    """How many of these, drawn by a hash of seed and number: the same ones in each run."""
+    seed: int = 0
 
 
 @record
@@ -76,6 +81,12 @@ class Action:
     delay_us: int = 0
     handler: str = ""
     """"module:function" for "python"."""
+    size: int = 0
+    """Bytes, for "short"."""
+    replacement: str = ""
+    """The call that "syscall" makes."""
+    pokes: tuple[tuple[int, bytes], ...] = ()
+    """Argument (from 0), and what is written to where it points."""
 
 
 @record

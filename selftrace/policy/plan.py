@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from selftrace.policy.model import CountBy, Position, When
+from selftrace.policy.model import ActionName, CountBy, Position, When
 from selftrace.policy.terms import Features, LimitSpec
+from selftrace.policy.transfers import Transfer
 from selftrace.record import fresh, record
 
 Enforcement = Literal["kernel", "supervisor", "supervisor-racy", "advisory", "unavailable"]
@@ -198,20 +199,23 @@ class NativeMatch:
 class NativeRule:
     """A [[rule]] or handler, evaluated in order inside the tracee.
 
-    row: index in Plan.rows. action as in POLICY.md; "error" uses errno, "retval" retval, and so on.
+    row: index in Plan.rows. action as in POLICY.md; "error" uses errno, "retval" value, and so on.
     handler: index in Plan.handlers for "python".
     """
 
     row: int
     sysnos: tuple[int, ...]
     matches: tuple[NativeMatch, ...]
-    action: Literal["allow", "error", "retval", "content", "signal", "log", "delay_enter", "delay_exit", "kill", "python"]
+    action: ActionName
     errno: int = 0
-    retval: int = 0
+    value: int = 0
+    """retval; short: bytes; syscall: its number."""
     content: bytes = b""
     signal: int = 0
     delay_us: int = 0
     handler: int = -1
+    transfer: Transfer | None = None
+    """Where the bytes are, for "short" and "data"."""
     when: When | None = None
     count_by: CountBy = "thread"
     scope: int = 0

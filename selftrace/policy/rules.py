@@ -9,6 +9,7 @@ from selftrace.calls import Call, Table, expand_group, flag_value, group_names, 
 from selftrace.policy.actions import parse_action, parse_when
 from selftrace.policy.layer import Layer
 from selftrace.policy.model import Action, CountBy, Enforce, Entry, Match, Rule, When
+from selftrace.policy.tampering import drawn
 from selftrace.policy.variables import substitute
 
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "between", "any", "none", "only", "in")
@@ -167,6 +168,10 @@ class RuleReader:
                 when = parse_when(data["when"])
             except ValueError as error:
                 layer.fail(layer.at("rule", index, "when"), f"when: {error}")
+        try:
+            when = drawn(data, when)
+        except ValueError as error:
+            layer.fail(layer.at("rule", index, "prob"), str(error))
         enforce = self._choice(data, index, "enforce", get_args(Enforce), "auto")
         if enforce == "supervisor":
             layer.fail(layer.at("rule", index, "enforce"), f'enforce = "supervisor" {SUPERVISOR}')

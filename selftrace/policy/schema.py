@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from selftrace.policy.actions import ACTIONS
 from selftrace.policy.layer import CHOICES, FLAG, FORMAT, LISTS, NUMBER, RULE_KEYS, SECTIONS, SIZE, STRINGS, TEXT
-from selftrace.policy.model import ActionName, CountBy, Enforce
+from selftrace.policy.model import CountBy, Enforce
 from selftrace.policy.rules import OPERATORS
 
 _STRINGS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -42,7 +43,7 @@ def _rule() -> dict[str, Any]:
         "id": {"type": "string"},
         "calls": {**_STRINGS, "minItems": 1},
         "match": {"type": "object", "additionalProperties": {"anyOf": [operand, operators]}},
-        "action": {"enum": list(get_args(ActionName))},
+        "action": {"enum": list(ACTIONS)},
         "count_by": {"enum": list(get_args(CountBy))},
         "enforce": {"enum": list(get_args(Enforce))},
         "call": {"type": "string", "pattern": "^[^:]+:[^:]+$"},

@@ -1,38 +1,53 @@
-"""strace's inject expressions as rules: SET[:error=E|:retval=V][:signal=S][:delay_enter=T][:delay_exit=T][:when=…] and ours
-([:path=P][:fd=N][:count_by=thread|process|tree])."""
+"""strace's inject expressions: SET[:error=E|:retval=V][:signal=S][:syscall=C][:delay_enter=T][:delay_exit=T][:poke_enter=P]
+[:poke_exit=P][:when=…], and ours: [:short=N][:data=TEXT][:prob=P[,seed=N]][:path=P][:fd=N][:arg.NAME=V][:count_by=…]."""
 
 from __future__ import annotations
 
 import os
+import re
 
-from selftrace.calls import Table, errno_value, nearest, signal_value, table
+from selftrace.calls import Table, errno_value, flag_value, nearest, signal_value, table
+from selftrace.policy import tampering, transfers
 from selftrace.policy.actions import parse_duration_us, parse_when
-from selftrace.policy.model import Action, CountBy, Entry, Match, Rule, When
+from selftrace.policy.model import CountBy, When
 from selftrace.policy.variables import escape
 from selftrace.record import record
 from selftrace.trace.sets import call_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 
-KEYS = ("error", "retval", "signal", "delay_enter", "delay_exit", "when", "path", "fd", "count_by", "syscall")
-_LATER = {
-    "poke_enter": "changes memory, which comes with the ptrace backend",
-    "poke_exit": "changes memory, which comes with the ptrace backend",
-}
+_IDLE = frozenset(("syscall", "when", "prob", "seed", "path", "fd", "arg", "count_by"))
+"""What does nothing alone: the calls that are meant, and, as in strace, the one that is made where another is answered."""
+KEYS = (
+    *("error", "retval", "signal", "syscall", "delay_enter", "delay_exit", "poke_enter", "poke_exit", "short", "data"),
+    *("when", "prob", "seed", "path", "fd", "arg", "count_by"),
+)
+_STRACE_FAULT = ("retval", "signal", "syscall", "delay_enter", "delay_exit", "poke_enter", "poke_exit")
 _SCOPES: tuple[CountBy, ...] = ("thread", "process", "tree")
 _ENOSYS = 38
 _MOST = 65534
+_COLON = re.compile(r"(?<!\\):")
+_OPERATORS = {"!": "ne", "&": "any", "<": "le", ">": "ge"}
+
+
+@record
+class Condition:
+    """An argument by name, an operator of policies' `match`, and the number or flags as written."""
+
+    argument: str
+    operator: str
+    value: str
 
 
 @record
 class Fault:
     """One inject expression. calls: numbers; error 0 and retval None: the call is made.
 
-    signal 0: none. Delays in microseconds. path: a glob, empty: any. text: as it was written.
+    signal 0: none. Delays in microseconds. path: a glob, empty: any. short: bytes, 0: all. text: as it was written.
     """
 
     calls: frozenset[int]
@@ -40,17 +55,28 @@ class Fault:
     error: int = 0
     retval: int | None = None
     signal: int = 0
+    syscall: str = ""
     delay_enter_us: int = 0
     delay_exit_us: int = 0
+    poke_enter: tampering.Pokes = ()
+    poke_exit: tampering.Pokes = ()
+    short: int = 0
+    data: bytes | None = None
     when: When | None = None
     path: str = ""
     fd: int | None = None
+    args: tuple[Condition, ...] = ()
     count_by: CountBy = "thread"
 
     @property
     def answers(self) -> bool:
         """Whether the call itself is not made."""
-        return bool(self.error) or self.retval is not None
+        return bool(self.error) or self.retval is not None or self.data is not None
+
+    @property
+    def selects(self) -> bool:
+        """Whether it is for some of the calls only, by what strace has not."""
+        return bool(self.path or self.args) or self.fd is not None or (self.when is not None and self.when.chance < 1)
 
 
 def _error(value: Any) -> int:
@@ -63,7 +89,7 @@ def _error(value: Any) -> int:
 
 def _retval(value: Any) -> int:
     number = value if isinstance(value, int) else int(str(value), 0)
-    if not 0 <= number < 1 << 64:
+    if not -(1 << 63) <= number < 1 << 64:
         raise ValueError(f"retval {value} is no number of 64 bits")
     return number - (1 << 64) if number >= 1 << 63 else number
 
@@ -82,8 +108,13 @@ def _signal(value: Any) -> int:
     return number
 
 
-def _absolute(path: str) -> str:
+def _data(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
+
+
+def _absolute(value: Any) -> str:
     """The pattern as policies have it: from the root on; a relative one is relative to the working directory."""
+    path = str(value)
     if not path or path.startswith("/"):
         return path
     if path.startswith("**"):
@@ -98,31 +129,84 @@ def _count_by(value: Any) -> CountBy:
     raise ValueError(f'count_by is "thread", "process" or "tree", not "{value}"')
 
 
+_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "error": ("error", _error),
+    "retval": ("retval", _retval),
+    "signal": ("signal", _signal),
+    "syscall": ("syscall", tampering.parse_replacement),
+    "delay_enter": ("delay_enter_us", parse_duration_us),
+    "delay_exit": ("delay_exit_us", parse_duration_us),
+    "poke_enter": ("poke_enter", tampering.parse_pokes),
+    "poke_exit": ("poke_exit", tampering.parse_pokes),
+    "short": ("short", tampering.parse_size),
+    "data": ("data", _data),
+    "when": ("when", _counter),
+    "path": ("path", _absolute),
+    "fd": ("fd", int),
+    "count_by": ("count_by", _count_by),
+}
+"""Key → field of `Fault`, and what makes one of the other."""
+
+
+def _condition(name: str, value: Any) -> Condition:
+    operator = _OPERATORS.get(name[-1:], "eq")
+    return Condition(name if operator == "eq" else name[:-1], operator, str(value))
+
+
+def _conditions(values: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """Of `arg.NAME` keys, and of `arg={NAME: VALUE}`."""
+    given = [(name[4:], value) for name, value in values.items() if name.startswith("arg.")]
+    given += list(dict(values.get("arg", {})).items())
+    return tuple(_condition(name, value) for name, value in given)
+
+
+def _check_keys(values: Iterable[str]) -> None:
+    for name in values:
+        if name not in KEYS and not (name.startswith("arg.") and len(name) > 4):
+            raise ValueError(f"{name} is unknown{nearest(name, KEYS)}; known: {' '.join(KEYS)}")
+
+
+def _check_calls(one: Fault, of: Table) -> None:
+    """Raises ValueError for what none of its calls can have happen to it."""
+    names = [of.by_number[sysno].name for sysno in one.calls]
+    for word, wanted, reads in (("short", one.short, False), ("data", one.data is not None, True)):
+        if wanted and not any(transfers.transfer(name, reads=reads) for name in names):
+            raise ValueError(f"{word}= is for {transfers.names(reads=reads)}")
+    for pokes in (one.poke_enter, one.poke_exit):
+        highest = max((at for at, _ in pokes), default=-1)
+        if pokes and not any(len(of.by_name[name].args) > highest for name in names):
+            raise ValueError(f"none of the calls has an argument {highest + 1} to poke at")
+    for condition in one.args:
+        meant = [arg for name in names for arg in of.by_name[name].args if arg.name == condition.argument]
+        for arg in meant:
+            flag_value(condition.value, arg.flags, of)
+        if not meant:
+            known = " ".join(arg.name for arg in of.by_name[names[0]].args) if names else ""
+            raise ValueError(f'no call has an argument "{condition.argument}"; {names[0] if names else ""} has: {known}')
+
+
 def fault(calls: str, values: Mapping[str, Any], *, text: str = "", of: Table | None = None) -> Fault:
     """A fault of its parts; keys as in `KEYS`. Raises ValueError: an unknown key, call, errno or signal, a bad counter."""
     source = of or table()
-    for name in values:
-        if name in _LATER:
-            raise ValueError(f"{name} {_LATER[name]}")
-        if name not in KEYS:
-            raise ValueError(f"{name} is unknown{nearest(name, KEYS)}; known: {' '.join(KEYS)}")
-    if "syscall" in values:
-        raise ValueError("syscall= is not built yet: use retval= or a Python handler")
-    if "error" in values and "retval" in values:
-        raise ValueError("error and retval exclude each other")
-    return Fault(
+    _check_keys(values)
+    if sum(name in values for name in ("error", "retval", "data")) > 1:
+        raise ValueError("error, retval and data exclude each other")
+    fields = {field: parse(values[name]) for name, (field, parse) in _FIELDS.items() if name in values}
+    fields["when"] = tampering.drawn(values, fields.get("when"))
+    found = Fault(
         calls=call_set(calls, source),
         text=text or f"{calls}:{':'.join(f'{name}={value}' for name, value in values.items())}",
-        error=_error(values["error"]) if "error" in values else 0,
-        retval=_retval(values["retval"]) if "retval" in values else None,
-        signal=_signal(values["signal"]) if "signal" in values else 0,
-        delay_enter_us=parse_duration_us(values["delay_enter"]) if "delay_enter" in values else 0,
-        delay_exit_us=parse_duration_us(values["delay_exit"]) if "delay_exit" in values else 0,
-        when=_counter(values["when"]) if "when" in values else None,
-        path=_absolute(str(values.get("path", ""))),
-        fd=int(values["fd"]) if "fd" in values else None,
-        count_by=_count_by(values.get("count_by", "thread")),
+        args=_conditions(values),
+        **fields,
     )
+    _check_calls(found, source)
+    return found
+
+
+def acts(values: Iterable[str]) -> None:
+    """Raises ValueError if the keys only say which calls."""
+    if all(name in _IDLE or name.startswith("arg.") for name in values):
+        raise ValueError("says nothing to inject: give error=, retval=, signal=, a delay, a poke, short= or data=")
 
 
 def parse_inject(text: str, *, must_answer: bool = False) -> Fault:
@@ -138,7 +222,7 @@ def parse_inject(text: str, *, must_answer: bool = False) -> Fault:
 
 
 def _parse(text: str, *, must_answer: bool) -> Fault:
-    calls, *parts = text.split(":")
+    calls, *parts = _COLON.split(text)
     values: dict[str, Any] = {}
     for part in parts:
         name, equals, value = part.partition("=")
@@ -146,69 +230,11 @@ def _parse(text: str, *, must_answer: bool) -> Fault:
             raise ValueError(f"'{part}' is no name=value")
         if name in values:
             raise ValueError(f"{name} is given twice")
-        values[name] = value
+        values[name] = tampering.unescape(value) if name == "data" else value
     if must_answer:
         for name in values:
-            if name in ("retval", "signal", "syscall", "delay_enter", "delay_exit"):
+            if name in _STRACE_FAULT:
                 raise ValueError(f"{name} is for -e inject=, a fault is an error")
         values = {"error": _ENOSYS, **values}
-    if not set(values) - {"when", "path", "fd", "count_by"}:
-        raise ValueError("says nothing to inject: give error=, retval=, signal= or a delay")
+    acts(values)
     return fault(calls, values, text=text)
-
-
-def _matches(one: Fault, sysno: int, source: Table) -> tuple[Match, ...] | None:
-    """None: the call has no such argument."""
-    found: list[Match] = []
-    call = source.by_number[sysno]
-    if one.path:
-        if not any(arg.role in ("path", "fd", "dirfd") for arg in call.args):
-            return None
-        subject = "@path" if any(arg.role == "path" for arg in call.args) else "@fd_path"
-        found.append(Match(subject, "eq", (one.path,)))
-    if one.fd is not None:
-        at = next((i for i, arg in enumerate(call.args) if arg.role in ("fd", "dirfd")), None)
-        if at is None:
-            return None
-        found.append(Match(f"a{at}", "eq", (one.fd & 0xFFFFFFFF,)))
-    return tuple(found)
-
-
-def actions_of(one: Fault) -> list[Action]:
-    """In the order in which they can all happen: what answers ends the rules."""
-    found: list[Action] = []
-    if one.delay_enter_us:
-        found.append(Action("delay_enter", delay_us=one.delay_enter_us))
-    if one.delay_exit_us:
-        found.append(Action("delay_exit", delay_us=one.delay_exit_us))
-    if one.signal:
-        found.append(Action("signal", signal=one.signal))
-    if one.error:
-        found.append(Action("error", error=one.error))
-    if one.retval is not None:
-        found.append(Action("retval", retval=one.retval))
-    return found
-
-
-def rules_of(one: Fault, name: str, of: Table | None = None, within: frozenset[int] | None = None) -> tuple[Rule, ...]:
-    """The fault as rules of a policy. Each call has a counter of its own, and only calls that are shown are tampered with
-    (`within`), as in strace."""
-    source = of or table()
-    found: list[Rule] = []
-    for sysno in sorted(one.calls if within is None else one.calls & within):
-        matches = _matches(one, sysno, source)
-        if matches is None:
-            continue
-        for action in actions_of(one):
-            found.append(
-                Rule(
-                    f"{name}:{source.by_number[sysno].name}",
-                    (Entry(source.by_number[sysno].name),),
-                    matches,
-                    action,
-                    when=one.when,
-                    count_by=one.count_by,
-                    enforce="advisory",
-                )
-            )
-    return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from selftrace.calls import Table, table
 from selftrace.calls.capture import captures
 from selftrace.policy.model import Default, PolicyModel, Tracing
-from selftrace.trace.faults import rules_of
+from selftrace.trace.faultrules import in_force, rules_of
 from selftrace.trace.shown import mapping_calls, shown_calls, stack, unknown_calls
 
 TYPE_CHECKING = False
@@ -40,7 +40,11 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
     calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
     dumped = _DUMPED if options.read_fds or options.write_fds else 0
     within = shown_calls(options, of) & frozenset(of.by_number)
-    rules = [rule for index, fault in enumerate(options.faults) for rule in rules_of(fault, f"inject[{index + 1}]", of, within)]
+    rules = [
+        rule
+        for index, (fault, calls) in enumerate(in_force(options.faults))
+        for rule in rules_of(fault, f"inject[{len(options.faults) - index}]", of, calls & within)
+    ]
     return PolicyModel(
         name="trace",
         default=Default(action="allow"),

@@ -86,6 +86,52 @@ def test_retval_signal_delay() -> None:
     assert fault.fired == 1
 
 
+def test_short_data_and_pokes(file: Path) -> None:
+    """What is read and written is less, or something else."""
+    with file.open("rb", buffering=0) as opened:
+        whole = opened.read(9)
+        opened.seek(0)
+        with selftrace.inject("read", short=2, path=str(file)) as fault:
+            assert opened.read(9) == whole[:2]
+        assert fault.fired == 1
+        with selftrace.inject("read", data=b"a:\0b", path=str(file), when=1):
+            assert opened.read(9) == b"a:\0b" and opened.read(2) == whole[2:4]
+        opened.seek(0)
+        with selftrace.inject("read", poke_exit="@arg2=58", path=str(file)) as fault:
+            assert opened.read(9) == b"X" + whole[1:]
+        assert fault.fired == 1
+    with selftrace.inject("getrandom", data="seed"):
+        assert os.getrandom(4) == b"seed"
+    with selftrace.inject("chdir", poke_enter="@arg1=2f00"):
+        before = os.getcwd()
+        os.chdir("nowhere")
+        assert os.getcwd() == "/"
+    os.chdir(before)
+
+
+def test_by_argument_and_by_chance() -> None:
+    with selftrace.inject("kill", error="EPERM", arg={"sig": 0}) as fault:
+        with pytest.raises(PermissionError):
+            os.kill(os.getpid(), 0)
+        os.kill(os.getpid(), signal.SIGCONT)
+    assert fault.fired == 1
+
+    def failing(**values: object) -> list[int]:
+        found = []
+        with selftrace.inject("getpgid", error="ESRCH", **values):
+            for n in range(200):
+                try:
+                    os.getpgid(0)
+                except ProcessLookupError:
+                    found.append(n)
+        return found
+
+    first = failing(prob=0.1, seed=7)
+    assert first == failing(prob=0.1, seed=7) != failing(prob=0.1, seed=8)
+    assert 5 <= len(first) <= 40
+    assert failing(prob=1, when="3") == [2]
+
+
 def test_several_at_once_the_inner_one_first(file: Path) -> None:
     with selftrace.inject("openat", error="EIO") as outer:
         with selftrace.inject("openat", error="ENOSPC", when="2") as inner:

@@ -513,3 +513,18 @@ def test_a_policy() -> None:
         os.getcwd()
     assert trace.calls("getcwd")[0].error == "EACCES"
     assert os.getcwd()
+
+
+def test_rules_that_tamper() -> None:
+    policy = selftrace.Policy.parse(
+        'policy = 1\n[default]\naction = "allow"\n[[rule]]\ncalls = ["write"]\naction = "short"\nshort = 2\n'
+        '[[rule]]\ncalls = ["read"]\naction = "poke_exit"\npoke = "@arg2=58"\n'
+        '[[rule]]\ncalls = ["getrandom"]\naction = "data"\ndata = "seed"\n'
+    )
+    reading, writing = os.pipe()
+    with selftrace.tracing(policy, threads="current"):
+        assert os.write(writing, b"abcd") == 2
+        assert os.read(reading, 9) == b"Xb"
+        assert os.getrandom(9) == b"seed"
+    os.close(reading)
+    os.close(writing)

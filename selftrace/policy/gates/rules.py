@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from selftrace.calls import errno_name
-from selftrace.policy import capabilities
+from selftrace.policy import capabilities, transfers
 from selftrace.policy.gates.base import EPERM, GateCompiler
-from selftrace.policy.model import Entry, Match, Rule
+from selftrace.policy.model import Action, Entry, Match, Rule
 from selftrace.policy.plan import (
     Condition,
     Decision,
@@ -16,6 +16,7 @@ from selftrace.policy.plan import (
     NativeMatch,
     NativeRule,
 )
+from selftrace.policy.transfers import Transfer
 from selftrace.record import replace
 
 _PSEUDO_PATHS = {"@path": 0, "@path2": 1, "@fd_path": 2}
@@ -51,19 +52,33 @@ class RuleGates(GateCompiler):
         for index, rule in enumerate(self.model.rules):
             self._rule(rule, index)
 
-    def _shapes(self, rule: Rule) -> dict[tuple[NativeMatch, ...], list[int]]:
-        """Matches by call: an argument may stand elsewhere in another call."""
-        shapes: dict[tuple[NativeMatch, ...], list[int]] = {}
+    def _shapes(self, rule: Rule) -> dict[tuple[tuple[NativeMatch, ...], Transfer | None], list[int]]:
+        """Matches and buffers by call: an argument may stand elsewhere in another call."""
+        shapes: dict[tuple[tuple[NativeMatch, ...], Transfer | None], list[int]] = {}
         for sysno in sorted(self.numbers(rule.calls)):
-            shapes.setdefault(tuple(self.native_match(m, sysno) for m in rule.matches), []).append(sysno)
+            key = (tuple(self.native_match(m, sysno) for m in rule.matches), self._transfer(rule, sysno))
+            shapes.setdefault(key, []).append(sysno)
         return shapes
+
+    def _transfer(self, rule: Rule, sysno: int) -> Transfer | None:
+        """What the action needs to know of the call; a call that it cannot be done to is a mistake."""
+        name, pokes = rule.action.name, rule.action.pokes
+        call = self.table.by_number.get(sysno)
+        if pokes and (call is None or max(at for at, _ in pokes) >= len(call.args)):
+            self.fail(rule.where, f"poke: {call.name if call else sysno} has {len(call.args) if call else 0} arguments")
+        if name not in ("short", "data"):
+            return None
+        found = transfers.transfer(call.name if call else "", reads=name == "data")
+        if found is None:
+            self.fail(rule.where, f'action "{name}" is for {transfers.names(reads=name == "data")}')
+        return found
 
     def _rule(self, rule: Rule, index: int) -> None:
         shapes = self._shapes(rule)
         if not shapes:
             return
         action = rule.action
-        scalar = all(match.scalar is not None for matches in shapes for match in matches)
+        scalar = all(match.scalar is not None for matches, _ in shapes for match in matches)
         refuses = action.name in ("error", "kill")
         sysnos = [sysno for group in shapes.values() for sysno in group]
         earlier = any(self.ended.get(sysno) for sysno in sysnos)
@@ -86,7 +101,7 @@ class RuleGates(GateCompiler):
             module, _, function = action.handler.partition(":")
             handler = len(self.handlers)
             self.handlers.append(Handler(module, function, row))
-        for matches, numbers in shapes.items():
+        for (matches, where), numbers in shapes.items():
             self.native_rules.append(
                 NativeRule(
                     row,
@@ -94,11 +109,12 @@ class RuleGates(GateCompiler):
                     matches,
                     action.name,
                     errno=action.error,
-                    retval=action.retval,
-                    content=action.content,
+                    value=self._value(action),
+                    content=_pokes(action) if action.pokes else action.content,
                     signal=action.signal,
                     delay_us=action.delay_us,
                     handler=handler,
+                    transfer=where,
                     when=rule.when,
                     count_by=rule.count_by,
                 )
@@ -110,8 +126,13 @@ class RuleGates(GateCompiler):
             else:
                 self.trap(numbers, row, conditions)
             self._paths_for(matches, numbers)
-        if action.name in ("allow", "retval", "content", "python"):
+        if action.name in ("allow", "retval", "content", "python", "data"):
             self.ended.update(dict.fromkeys(sysnos, True))
+
+    def _value(self, action: Action) -> int:
+        if action.name == "syscall":
+            return self.number(action.replacement)
+        return action.size if action.name == "short" else action.retval
 
     def _paths_for(self, matches: tuple[NativeMatch, ...], numbers: Sequence[int]) -> None:
         """A rule on paths or addresses needs to know where they are, whether or not a section is closed."""
@@ -134,6 +155,11 @@ class RuleGates(GateCompiler):
         return 'enforce = "advisory"'
 
 
+def _pokes(action: Action) -> bytes:
+    """As the interposer reads them: argument, length, bytes."""
+    return b"".join(bytes([at]) + len(data).to_bytes(2, "little") + data for at, data in action.pokes)
+
+
 def _decision(rule: Rule) -> str:
     action = rule.action
     detail = {
@@ -144,5 +170,8 @@ def _decision(rule: Rule) -> str:
         "delay_enter": f"{action.delay_us} us",
         "delay_exit": f"{action.delay_us} us",
         "python": action.handler,
+        "syscall": action.replacement,
+        "short": f"{action.size} bytes",
+        "data": f"{len(action.content)} bytes",
     }.get(action.name, "")
     return f"{action.name} {detail}".strip()

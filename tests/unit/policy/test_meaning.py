@@ -56,6 +56,16 @@ def test_z_content_is_given_and_nothing_opened() -> None:
     assert "refused with EACCES, by fs.deny" in says(plan, 'openat(AT_FDCWD, "/home/u/.ssh/other", O_RDONLY)')
 
 
+def test_a_rule_for_calls_that_it_cannot_be_done_to() -> None:
+    for rule, said in (
+        ('calls = ["read", "open"]\naction = "short"\nshort = 5', "short"),
+        ('calls = ["write"]\naction = "data"\ndata = "x"', "data"),
+        ('calls = ["close"]\naction = "poke_enter"\npoke = "@arg2=00"', "close has 1 arguments"),
+    ):
+        with pytest.raises(PolicyError, match=said):
+            plan_of(f'policy = 1\n[default]\naction = "allow"\n[[rule]]\n{rule}')
+
+
 @pytest.mark.parametrize("abi", [1, 2, 3, 4, 5, 6, 7, 9])
 @pytest.mark.parametrize("root", [True, False])
 @pytest.mark.parametrize("name", builtin_names())

@@ -106,6 +106,12 @@ def test_all_mistakes_at_once_sorted_with_places() -> None:
             'policy = 1\n[[rule]]\ncalls = ["read"]\naction = "allow"\nmatch = { count = { between = [5, 1] } }',
             "greater than the last",
         ),
+        ('policy = 1\n[[rule]]\ncalls = ["read"]\naction = "short"', "needs short"),
+        ('policy = 1\n[[rule]]\ncalls = ["read"]\naction = "short"\nshort = 0', "no number of bytes"),
+        ('policy = 1\n[[rule]]\ncalls = ["read"]\naction = "poke_exit"\npoke = "arg2=00"', "is no poke"),
+        ('policy = 1\n[[rule]]\ncalls = ["read"]\naction = "error"\nerror = "EIO"\nprob = 1.5', "no probability"),
+        ('policy = 1\n[[rule]]\ncalls = ["read"]\naction = "error"\nerror = "EIO"\nseed = 5', "seed is for prob"),
+        ('policy = 1\n[[rule]]\ncalls = ["getuid"]\naction = "syscall"', "unknown action"),
         ("policy = 1\nfs = 3", "expected a table"),
     ],
 )
