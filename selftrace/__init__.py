@@ -15,6 +15,8 @@ TYPE_CHECKING = False  # as type checkers know it; typing itself costs a command
 if TYPE_CHECKING:
     from typing import Any
 
+    from selftrace.comparison.compare import compare
+    from selftrace.comparison.result import Comparison, ComparisonRow
     from selftrace.errors import (
         BuildError,
         CommandError,
@@ -38,6 +40,8 @@ _HOMES = {
     "BuildError": "errors",
     "Call": "tracee.hook",
     "CommandError": "errors",
+    "Comparison": "comparison.result",
+    "ComparisonRow": "comparison.result",
     "Event": "result",
     "Frame": "result",
     "Guarantee": "result",
@@ -54,6 +58,7 @@ _HOMES = {
     "Usage": "result",
     "Violation": "result",
     "arun": "running",
+    "compare": "comparison.compare",
     "inject": "inprocess.faults",
     "run": "running",
     "tracing": "inprocess.tracing",
@@ -63,6 +68,8 @@ __all__ = [
     "BuildError",
     "Call",
     "CommandError",
+    "Comparison",
+    "ComparisonRow",
     "Event",
     "Frame",
     "Guarantee",
@@ -79,6 +86,7 @@ __all__ = [
     "Usage",
     "Violation",
     "arun",
+    "compare",
     "inject",
     "run",
     "tracing",

@@ -11,6 +11,7 @@ IN_WHEEL = (
     "selftrace/__init__.py",
     "selftrace/py.typed",
     "selftrace/_interposer",
+    "selftrace/_mechanism",
     "selftrace/_monitor",
     "selftrace/_preload.so",
     "selftrace/_pystack.so",
@@ -27,6 +28,7 @@ IN_SDIST = (
     "LICENSE",
     "native/CMakeLists.txt",
     "native/interposer/x86_64.S",
+    "native/mechanism/main.c",
     "native/monitor/main.c",
     "native/preload.c",
     "policies/python.toml",
@@ -45,7 +47,7 @@ def check(directory: Path) -> list[str]:
     found += [f"{wheel.name} has {name}" for name in names if any(part in name for part in UNWANTED)]
     if not any(name.endswith(".data/scripts/selftrace") for name in names):
         found.append(f"{wheel.name} has no command")
-    for name in ("_interposer", "_monitor"):
+    for name in ("_interposer", "_mechanism", "_monitor"):
         if f"selftrace/{name}" in names and not zipfile.ZipFile(wheel).getinfo(f"selftrace/{name}").external_attr >> 16 & 0o111:
             found.append(f"{wheel.name}: {name} is not executable")
     with tarfile.open(sdist) as archive:

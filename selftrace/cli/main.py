@@ -21,12 +21,12 @@ COMMANDS = {
     "policy": "list, show and describe the shipped policies",
     "trace": "show a program's system calls, and inject faults into them: strace's options",
     "report": "present a capture: strace's text, a table, JSON lines, Perfetto, a page",
+    "compare": "what each mechanism of this machine costs, on your own program",
     "preload": "what puts a policy into a program that somebody else starts",
     "doctor": "what this machine can enforce, tried out",
     "help": "read the manual",
 }
 LATER = {
-    "compare": "step 4",
     "debug": "step 4",
 }
 FOUND, BAD_INPUT, OURS = 1, 2, 125

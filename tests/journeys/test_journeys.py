@@ -69,6 +69,11 @@ def test_trace_transcript(place: Path) -> None:
         typed(command, expected, place)
 
 
+def test_compare_transcript(place: Path) -> None:
+    for command, expected in steps(HERE / "compare" / "transcript.txt"):
+        typed(command, expected, place)
+
+
 @pytest.fixture
 def project(place: Path) -> Path:
     """A user's project with tests."""

@@ -34,6 +34,7 @@ LAYERS = {
     "tracer": 6,
     "running": 7,
     "doctor": 8,
+    "comparison": 8,
     "learning": 8,
     "cli": 9,
     "reports": 4,
