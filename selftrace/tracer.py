@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from selftrace.events.select import Selection
     from selftrace.job import Job
     from selftrace.prepared import Prepared
 
@@ -66,10 +67,9 @@ class Tracer:
         self.notes: list[str] = []
         """What the programs' side had to say of itself, once all is over: each sentence once."""
 
-    @property
-    def drain(self) -> Drain:
-        """What reads the ring."""
-        return self._drain
+    def select(self, selection: Selection) -> None:
+        """From now on only calls that it keeps."""
+        self._drain.selection = selection
 
     def start(self) -> None:
         """Starts the program. Raises OSError, UnsupportedError."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from selftrace.events.capture import Metadata
+    from selftrace.events.select import Selection
     from selftrace.job import Job
+    from selftrace.outside import OutsideTracer
     from selftrace.trace.sinks import Sink
     from selftrace.tracer import Tracer
 
@@ -39,12 +41,14 @@ def _job(options: TraceOptions) -> Job:
 
 
 def _check(options: TraceOptions) -> None:
-    if options.pids:
-        raise UnsupportedError("-p needs the ptrace backend, which is not built yet", "start the program under selftrace trace")
+    if options.backend == "inject":
+        raise UnsupportedError("--backend inject is not built yet", "use -p PID without it: the process is traced by ptrace")
+    if options.pids and options.backend == "trap":
+        raise CommandError("-p traces from outside: leave out --backend trap", OURS)
     if options.user:
         raise UnsupportedError("-u is not built yet", f"use setpriv --reuid {options.user} … before selftrace trace")
-    if not options.command:
-        raise CommandError("what is to be traced? selftrace trace [options] PROG [ARGS]", OURS)
+    if not options.command and not options.pids:
+        raise CommandError("what is to be traced? selftrace trace [options] PROG [ARGS], or -p PID", OURS)
     if options.separate and not options.output:
         options.separate = False  # as strace: there is no file to add the number to
     if options.json and options.format != "strace":
@@ -69,7 +73,7 @@ def _metadata(options: TraceOptions) -> Metadata:
 
     return Metadata(
         selftrace=__version__,
-        command=tuple(options.command),
+        command=tuple(options.command) or ("-p", ",".join(map(str, options.pids))),
         monotonic_ns=time.monotonic_ns(),
         realtime_ns=time.time_ns(),
         string_limit=options.string_limit,
@@ -104,6 +108,25 @@ def _counts_cpu_time(options: TraceOptions) -> bool:
     """-c counts the time that the processor spent in calls; times that are shown are those of a clock."""
     shown = options.absolute != "none" or options.relative_precision is not None or options.times_precision is not None
     return bool(options.summary) and not options.summary_wall and not shown
+
+
+def _from_outside(options: TraceOptions) -> bool:
+    return options.backend == "ptrace" or bool(options.pids)
+
+
+def _outside(options: TraceOptions) -> OutsideTracer:
+    from selftrace.outside import OutsideTracer
+    from selftrace.trace.outside import make_watch
+
+    def say(text: str) -> None:
+        print(f"selftrace: {text}", file=sys.stderr, flush=True)
+
+    try:
+        watch = make_watch(options, cpu_time=_counts_cpu_time(options))
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
+    job = _job(options) if options.command else None
+    return OutsideTracer(watch, job, _environment(options), pids=options.pids, say=say, quiet="attach" in options.quiet)
 
 
 def _tracer(options: TraceOptions) -> Tracer:
@@ -148,27 +171,30 @@ def _feed(sink: Sink, batch: memoryview, failed: set[int]) -> None:
         print(f"selftrace: the output cannot be written: {error.strerror}", file=sys.stderr)
 
 
-def _follow(tracer: Tracer, sinks: Sequence[Sink], limit: int | None, failed: set[int]) -> None:
+def _follow(
+    tracer: Tracer | OutsideTracer, sinks: Sequence[Sink], selection: Selection | None, limit: int | None, failed: set[int]
+) -> None:
     for batch in tracer.batches():
         for sink in sinks:
             _feed(sink, batch, failed)
-        if limit is not None and tracer.drain.shown >= limit:
+        if limit is not None and selection is not None and selection.shown >= limit:
             return
 
 
-def _leave_out(tracer: Tracer, options: TraceOptions, *, shown_by_c: bool) -> None:
+def _selection(options: TraceOptions, *, shown_by_c: bool) -> Selection | None:
     """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
+    from selftrace.events.select import Selection
     from selftrace.trace.shown import mapping_calls, shown_calls
 
     given = () if shown_by_c else options.paths
     mapping = mapping_calls(options, table())
     if not (given or options.fds is not None or options.slower_ns or options.syscall_limit or mapping):
-        return
+        return None
     paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
         call.sysno: sum(1 << at for at, arg in enumerate(call.args) if arg.role == "path") for call in table().by_number.values()
     }
-    tracer.drain.leave_out(
+    return Selection(
         paths=paths,
         fds=options.fds,
         slower_ns=options.slower_ns,
@@ -188,25 +214,32 @@ def _let_go(options: TraceOptions) -> None:
 
 
 def _trace(options: TraceOptions, presented: str) -> int:
-    """Runs it to the end. A terminal's Ctrl-C is the program's business; SIGTERM is ours, and it goes on without us."""
+    """Runs it to the end. SIGTERM is ours, and programs go on without us; a terminal's Ctrl-C is the business of a program that
+    we started, and ours where there is none."""
     from selftrace.trace.sinks import TextSink
 
+    ours = [signal.SIGTERM, signal.SIGHUP, *([] if options.command else [signal.SIGINT, signal.SIGQUIT])]
     sinks = _sinks(options, presented)
-    tracer = _tracer(options)
+    tracer = _outside(options) if _from_outside(options) else _tracer(options)
     detached, number = False, 0
     failed: set[int] = set()
     try:
-        for item in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(item, _stop)
-        _leave_out(tracer, options, shown_by_c=all(isinstance(sink, TextSink) for sink in sinks))
-        tracer.start()
-        _let_go(options)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+        selection = _selection(options, shown_by_c=all(isinstance(sink, TextSink) for sink in sinks))
+        if selection is not None:
+            tracer.select(selection)
         try:
-            _follow(tracer, sinks, options.syscall_limit, failed)
+            for item in ours:
+                signal.signal(item, _stop)
+            tracer.start()
+            if options.command:
+                _let_go(options)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                signal.signal(signal.SIGQUIT, signal.SIG_IGN)
+            _follow(tracer, sinks, selection, options.syscall_limit, failed)
         except _Stop as stop:
             detached, number = True, stop.number
+            for item in ours:  # another one ends us at once
+                signal.signal(item, signal.SIG_DFL)
         for sink in sinks:
             if id(sink) not in failed:
                 sink.close(detached=detached)
@@ -221,7 +254,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
     return _exit_code(tracer, options)
 
 
-def _exit_code(tracer: Tracer, options: TraceOptions) -> int:
+def _exit_code(tracer: Tracer | OutsideTracer, options: TraceOptions) -> int:
     if tracer.start_error:
         print(f"selftrace: {options.command[0]}: {os.strerror(tracer.start_error)}", file=sys.stderr)
         return 127 if tracer.start_error == 2 else 126

@@ -8,10 +8,8 @@ from selftrace.errors import SelftraceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
     from selftrace.events.ring import Ring
+    from selftrace.events.select import Selection
 
 _ROOM = 1 << 20
 _CLOCK = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -41,7 +39,8 @@ class Drain:
         self._out = ffi.new("uint64_t[]", _ROOM // 8)
         self._bytes = ffi.cast("uint8_t *", self._out)
         self._view = memoryview(ffi.buffer(self._out)).cast("B")
-        self._select: Any = None
+        self.selection: Selection | None = None
+        """What leaves calls out; None: all are handed on."""
         self._tasks = ffi.gc(lib.st_tasks_new(), lib.st_tasks_free)
         self._drain = lib.st_drain_new(self._header)
         if self._drain == ffi.NULL:
@@ -51,42 +50,9 @@ class Drain:
         """Whole frames, at most 1 MiB of them; empty: there are none now. Valid until the next call."""
         size = self._lib.st_drain_read(self._drain, self._bytes, _ROOM // 2)
         self._lib.st_tasks_feed(self._tasks, self._bytes, size)
-        if self._select is not None and size:
-            size = self._lib.st_select_frames(self._select, self._bytes, size, _ROOM)
+        if self.selection is not None:
+            size = self.selection.keep(self._bytes, size, _ROOM)
         return self._view[:size]
-
-    def leave_out(
-        self,
-        *,
-        paths: Sequence[str],
-        fds: frozenset[int] | None,
-        slower_ns: int,
-        arguments: Mapping[int, int],
-        mapping: frozenset[int] = frozenset(),
-        unshown: frozenset[int] = frozenset(),
-    ) -> None:
-        """From now on only calls on these paths or descriptors, or that take as long. arguments: sysno → bits of those that
-        are paths. mapping: calls that stay, marked, where they are left out; unshown: calls that always are.
-        Raises ValueError for too many paths."""
-        options = self._ffi.new("struct st_select_options *")
-        options.slower_ns, options.by_fd = slower_ns, fds is not None
-        for fd in fds or ():
-            if fd < 1024:
-                options.fds[fd // 64] |= 1 << fd % 64
-        for of, numbers in ((options.mapping, mapping), (options.unshown, unshown)):
-            for sysno in numbers:
-                of[sysno // 64] |= 1 << sysno % 64
-        for sysno, bits in arguments.items():
-            options.path_arguments[sysno] = bits
-        self._select = self._ffi.gc(self._lib.st_select_new(options), self._lib.st_select_free)
-        for path in paths:
-            if not self._lib.st_select_path(self._select, os.fsencode(path)):
-                raise ValueError("too many paths: 64 are possible")
-
-    @property
-    def shown(self) -> int:
-        """Calls that have returned and were not left out; counted after `leave_out`."""
-        return int(self._lib.st_select_shown(self._select)) if self._select is not None else 0
 
     def dead(self, first: int, status: int, *, last: bool = False) -> memoryview:
         """The ends of tasks that were killed, as frames, once all that they wrote has been read: call it when that is so.

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from selftrace.policy.plan import Capture
     from selftrace.trace.options import TraceOptions
 
-_DUMPED = 8192
+DUMPED = 8192
 """Bytes that are captured of a buffer where it is dumped."""
 VDSO = ("clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu")
 
 
-def _check_faults(options: TraceOptions, of: Table) -> None:
+def check_faults(options: TraceOptions, of: Table) -> None:
     """Raises ValueError for a fault that could never fire."""
     hidden = frozenset(of.by_name[name].sysno for name in VDSO)
     for fault in options.faults:
@@ -30,7 +30,7 @@ def _check_faults(options: TraceOptions, of: Table) -> None:
 def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -> PolicyModel:
     """The policy of a trace. shim: what reads Python stacks, a path. Raises ValueError for a fault that could never fire."""
     of = table(arch)
-    _check_faults(options, of)
+    check_faults(options, of)
     links = bool(options.decode_fds or options.paths or options.fds is not None)
     in_full = () if options.abbrev is None else frozenset(of.by_number) - options.abbrev
     ops = captures(arch, links=links, verbose=in_full)
@@ -38,7 +38,7 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
     calls.update((n, ()) for n in unknown_calls(of))
     linked = captures(arch, links=True)
     calls.update((n, linked.get(n, ())) for n in mapping_calls(options, of))
-    dumped = _DUMPED if options.read_fds or options.write_fds else 0
+    dumped = DUMPED if options.read_fds or options.write_fds else 0
     within = shown_calls(options, of) & frozenset(of.by_number)
     rules = [
         rule

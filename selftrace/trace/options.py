@@ -22,6 +22,7 @@ _HEX = ("none", "non-ascii-chars", "non-ascii", "all")
 _PRECISIONS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _STYLES = ("raw", "abbrev", "verbose")
 _PIDS = ("comm", "pidns")
+BACKENDS = ("auto", "trap", "ptrace", "inject")
 FORMATS = ("strace", "summary", "json", "perfetto", "html")
 
 
@@ -72,6 +73,11 @@ class TraceOptions:
     environment: list[str] = fresh(default_factory=list)
     user: str = ""
     pids: list[int] = fresh(default_factory=list)
+    backend: str = "auto"
+    seccomp: bool = True
+    """With ptrace: programs that are started have a filter, and stop only where they have to."""
+    pinned: bool = True
+    """With ptrace: we run on the program's processor."""
     syscall_limit: int | None = None
     json: str = ""
     format: str = "strace"
@@ -398,7 +404,16 @@ FORMS: tuple[Form, ...] = (
     Form("", "silence", "may", _quiet, "the same"),
     Form("E", "env", "yes", _add("environment"), "set VAR=VALUE, or remove VAR"),
     Form("u", "user", "yes", _set("user", lambda v, _: v), "run as USER"),
-    Form("p", "attach", "yes", _pids, "trace a process that runs"),
+    Form("p", "attach", "yes", _pids, "trace a process that runs, with all its threads; PID,PID… for several"),
+    Form(
+        "",
+        "backend",
+        "yes",
+        _set("backend", lambda v, _: _choice(v, BACKENDS, "backend")),
+        "trap: the program traces itself (auto, but for -p); ptrace: from outside",
+    ),
+    Form("", "no-seccomp-bpf", "no", _flag("seccomp", False), "with ptrace: stop at every call, not only where it is asked for"),
+    Form("", "no-pin", "no", _flag("pinned", False), "with ptrace: do not move to the program's processor"),
     Form(
         "",
         "syscall-limit",
@@ -510,7 +525,9 @@ def usage() -> str:
     lines = [
         "usage: selftrace trace [options] [--] PROG [ARGS]",
         "",
-        "Traces a program's system calls, in the program itself. Options are strace's:",
+        "       selftrace trace [options] -p PID",
+        "",
+        "Traces a program's system calls, in the program itself or from outside. Options are strace's:",
         "",
     ]
     for form in FORMS:

@@ -112,7 +112,8 @@ def line_options(options: TraceOptions, chosen: Any, calls: frozenset[int]) -> N
     if options.separate:
         chosen.prefix = 0
     elif options.output:
-        chosen.prefix = 2 if "f" in options.ignored or options.pids else 0
+        several = options.pids and (options.follow or len(options.pids) > 1 or options.command)
+        chosen.prefix = 2 if "f" in options.ignored or several else 0
     chosen.numbers, chosen.addresses = options.numbers, options.instruction_pointer
     chosen.comm = "comm" in options.decode_pids
     chosen.quiet = sum({_QUIET[word] for word in options.quiet})

@@ -63,11 +63,12 @@ def injected(text: str) -> list[str]:
     return [re.sub(r"0x[0-9a-f]+|\bsi_pid=\d+", "N", re.sub(r" += ", " = ", line)) for line in found]
 
 
+@pytest.mark.parametrize("backend", ["trap", "ptrace"])
 @pytest.mark.parametrize("name", CASES)
-def test_as_strace_does(name: str, place: Path) -> None:
+def test_as_strace_does(name: str, backend: str, place: Path) -> None:
     words, command = CASES[name]
     results = []
-    for tracer in (["strace"], TRACE):
+    for tracer in (["strace"], [*TRACE, "--backend", backend]):
         log = place / "log.txt"
         done = subprocess.run([*tracer, *words, "-o", str(log), *command], cwd=place, capture_output=True, timeout=60)
         shown = [line for line in injected(log.read_text()) if "SIGCONT" not in line]  # see manual/trace.md on ignored signals
@@ -79,11 +80,12 @@ def test_as_strace_does(name: str, place: Path) -> None:
     assert any("INJECTED" in line or "DELAYED" in line or "SIG" in line for line in ours[3]) or name == "an ignored one"
 
 
-def test_by_path_and_in_order(place: Path) -> None:
+@pytest.mark.parametrize("backend", ["trap", "ptrace"])
+def test_by_path_and_in_order(backend: str, place: Path) -> None:
     """What strace has not: rules on one call, one after the other, by path."""
     capture = place / "ours.strc"
     first, second = (f"inject=openat:error={error}:path={place}/in/{name}" for name, error in (("a", "EIO"), ("b", "EACCES")))
-    words = ["-e", "trace=openat", "-e", first, "-e", second]
+    words = ["--backend", backend, "-e", "trace=openat", "-e", first, "-e", second]
     done = subprocess.run(
         [*TRACE, *words, "-o", str(capture), "cat", "in/a", "in/b", "in/c"], cwd=place, capture_output=True, timeout=60
     )
@@ -169,12 +171,16 @@ def test_several_on_one_call(place: Path) -> None:
     assert [event.error for event in seen] == ["EPERM", "ESRCH", "ESRCH"]
 
 
-def test_counted_by_process_and_tree(place: Path) -> None:
+@pytest.mark.parametrize("backend", ["trap", "ptrace"])
+def test_counted_by_process_and_tree(backend: str, place: Path) -> None:
     script = "for i in 1 2 3; do cat in/a >/dev/null 2>&1; echo $?; done"
     for scope, expected in (("process", b"1\n1\n1\n"), ("tree", b"1\n0\n0\n")):
         fault = f"fault=openat:error=EIO:when=1:path={place}/in/a:count_by={scope}"
         done = subprocess.run(
-            [*TRACE, "-e", fault, "-o", "/dev/null", "sh", "-c", script], cwd=place, capture_output=True, timeout=60
+            [*TRACE, "--backend", backend, "-e", fault, "-o", "/dev/null", "sh", "-c", script],
+            cwd=place,
+            capture_output=True,
+            timeout=60,
         )
         assert done.stdout == expected, scope
 
@@ -208,7 +214,10 @@ def test_counted_by_process_and_tree(place: Path) -> None:
         (["-e", "status=sucessful"], 'did you mean "successful"'),
         (["--strng-limit=3"], 'did you mean "--string-limit"'),
         (["-s", "x"], "invalid -s argument"),
-        (["-p", "1"], "ptrace backend"),
+        (["-p", "1", "--backend", "trap"], "leave out --backend trap"),
+        (["-p", "1", "--backend", "inject"], "not built yet"),
+        (["--backend", "ptarce"], 'did you mean "ptrace"'),
+        (["--backend", "ptrace", "--stack-trace=python"], "no Python stacks"),
         (["-o", "/nonexistent/log"], "/nonexistent/log: No such file or directory"),
         (["-o", "/"], "/: Is a directory"),
         (["--format", "perfetto"], "needs -o"),

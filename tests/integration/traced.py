@@ -33,10 +33,13 @@ def _plain(path: str) -> str:
     return re.sub(r"\d{3,}", "N", re.sub(r"/proc/\d+|/tmp/cc\w{6}", "/proc/N", path))
 
 
-def by_us(command: Sequence[str], place: Path, **options: object) -> tuple[subprocess.CompletedProcess[bytes], Seen]:
+def by_us(
+    command: Sequence[str], place: Path, *, backend: str = "trap", **options: object
+) -> tuple[subprocess.CompletedProcess[bytes], Seen]:
     """Runs it under us."""
     capture = place / "ours.strc"
-    done = subprocess.run([*TRACE, "-s", "1000", "-o", str(capture), *command], capture_output=True, timeout=120, **options)  # type: ignore[call-overload]
+    words = [*TRACE, "--backend", backend, "-s", "1000", "-o", str(capture), *command]
+    done = subprocess.run(words, capture_output=True, timeout=120, **options)  # type: ignore[call-overload]
     found: Seen = Counter()
     for event in events_of(capture):
         if event.kind != "call":

@@ -32,6 +32,7 @@ LAYERS = {
     "session": 6,
     "trace": 6,
     "tracer": 6,
+    "outside": 7,
     "running": 7,
     "doctor": 8,
     "comparison": 8,

@@ -1,4 +1,4 @@
-"""The same programs under Debian's strace and under our own ptrace loop: the same lines, but for numbers that differ by run."""
+"""The same programs under Debian's strace and under our own ptrace supervisor: the same lines, but for numbers that differ by run."""
 
 from __future__ import annotations
 
@@ -26,31 +26,7 @@ PROGRAMS = {
     "id": ["id"],
     "df": ["df"],
 }
-TRACE = """
-import sys
-from selftrace._native import ffi, lib
-from selftrace.calls.capture import operations
-out, verbose, *argv = sys.argv[1:]
-given = ffi.new("struct st_lines_options *")
-lib.st_lines_defaults(given)
-given.prefix = lib.ST_PREFIX_ALWAYS
-if verbose == "1":
-    for i in range(lib.ST_TRACE_BITS):
-        given.abbrev[i] = 0
-table = operations(verbose=range(512) if verbose == "1" else ())
-ops = ffi.new("struct st_capture[]", table.operations)
-loop = ffi.new("struct st_outside_options *", {"ops": ops, "string_limit": 32, "follow": 1, "notes": -1})
-for sysno, span in table.spans.items():
-    loop.spans[sysno] = span
-for i in range(lib.ST_TRACE_BITS):
-    loop.trace[i] = 2**64 - 1
-loop.output = __import__("os").open(out, 0o1101 | 0o2000000, 0o600)
-lines = lib.st_lines_new(given)
-args = [ffi.new("char[]", a.encode()) for a in argv]
-env = [ffi.new("char[]", f"{k}={v}".encode()) for k, v in __import__("os").environ.items()]
-path = __import__("shutil").which(argv[0]).encode()
-sys.exit(lib.st_outside_run(loop, lines, path, ffi.new("char *[]", args + [ffi.NULL]), ffi.new("char *[]", env + [ffi.NULL])) < 0)
-"""
+TRACE = [sys.executable, "-m", "selftrace", "trace", "--backend", "ptrace", "-f"]
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
 # Lines that two runs of one program do not share, or that strace 6.1 and 7.2 show differently.
 VARYING = re.compile(
@@ -89,7 +65,7 @@ def test_the_same_lines(name: str, verbose: bool, tmp_path: Path) -> None:
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "env": env}
     subprocess.run(["strace", "-f", *(["-v"] if verbose else []), "-o", theirs, *argv], **quiet)
-    subprocess.run([sys.executable, "-c", TRACE, ours, str(int(verbose)), *argv], **quiet, check=True)
+    subprocess.run([*TRACE, *(["-v"] if verbose else []), "-o", ours, *argv], **quiet)
     expected, found = shapes(theirs.read_text()), shapes(ours.read_text())
     assert sum(expected.values()) > 10
     differing = list((expected - found).elements()) + list((found - expected).elements())

@@ -5,17 +5,17 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "../trace/capture.h"
 
-extern int32_t st_outside_reading;
-int32_t st_outside_reading; /* the task; one loop at a time */
+extern int32_t st_reader_task;
+int32_t st_reader_task; /* the task; one loop at a time */
 
 uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size)
 {
     struct iovec local = {to, size}, remote[2];
     uint64_t first = 4096 - (from & 4095);
     remote[0] = (struct iovec){(void *)from, size};
-    ssize_t got = process_vm_readv(st_outside_reading, &local, 1, remote, 1, 0);
+    ssize_t got = process_vm_readv(st_reader_task, &local, 1, remote, 1, 0);
     if (got == (ssize_t)size) return size;
     /* The kernel stops at an unreadable page, but only between vectors. */
     uint32_t done = 0;
@@ -23,7 +23,7 @@ uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size)
         uint32_t step = first < size - done ? (uint32_t)first : size - done;
         local = (struct iovec){to + done, step};
         remote[0] = (struct iovec){(void *)(from + done), step};
-        got = process_vm_readv(st_outside_reading, &local, 1, remote, 1, 0);
+        got = process_vm_readv(st_reader_task, &local, 1, remote, 1, 0);
         if (got <= 0) break;
         done += (uint32_t)got;
         first = 4096;
@@ -50,9 +50,9 @@ uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
 {
     char path[64];
     if (fd == AT_FDCWD)
-        snprintf(path, sizeof path, "/proc/%d/cwd", st_outside_reading);
+        snprintf(path, sizeof path, "/proc/%d/cwd", st_reader_task);
     else
-        snprintf(path, sizeof path, "/proc/%d/fd/%d", st_outside_reading, fd);
+        snprintf(path, sizeof path, "/proc/%d/fd/%d", st_reader_task, fd);
     ssize_t n = readlink(path, (char *)to, most);
     return n > 0 ? (uint32_t)n : 0;
 }
