@@ -1,12 +1,14 @@
 /* One process that makes a call many times, alone or under a classic supervisor in C: user notification or ptrace. Prints
- * nanoseconds a call. `calls plain|notify|ptrace|ptrace-syscall getppid|open COUNT`; the supervisor shares the tracee's core
- * when run under `taskset`. */
+ * nanoseconds a call. `calls plain|notify|ptrace|ptrace-syscall WHAT COUNT`; the supervisor shares the tracee's core when run
+ * under `taskset`. WHAT: getppid, open, three or six (a call with so many arguments that fails at once), path:N (a path of N
+ * bytes that is not there), or N*getppid in N threads at once. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,16 +31,59 @@ static void check(long result, const char *what)
     exit(1);
 }
 
+static double now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static void loop(const char *what, long count)
+{
+    static char path[4096];
+    if (!strncmp(what, "path:", 5)) {
+        memset(path, 'x', (size_t)atol(what + 5));
+        for (size_t at = 0; path[at]; at += 100) path[at] = '/'; /* a name has at most 255 bytes */
+        for (long n = 0; n < count; n++) syscall(SYS_access, path, 0);
+    } else if (!strcmp(what, "open")) {
+        for (long n = 0; n < count; n++) close((int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
+    } else if (!strcmp(what, "three")) {
+        for (long n = 0; n < count; n++) syscall(SYS_lseek, -1, 0, 0);
+    } else if (!strcmp(what, "six")) {
+        for (long n = 0; n < count; n++) syscall(SYS_mmap, 0, 0, 0, 0, -1, 0);
+    } else {
+        for (long n = 0; n < count; n++) syscall(SYS_getppid);
+    }
+}
+
+static long share;
+
+static void *looping(void *unused)
+{
+    (void)unused;
+    loop("getppid", share);
+    return NULL;
+}
+
+/* All threads together make `count` calls. */
+static void loop_in_threads(int threads, long count)
+{
+    pthread_t all[64];
+    share = count / threads;
+    for (int i = 0; i < threads; i++)
+        if (pthread_create(&all[i], NULL, looping, NULL)) exit(1);
+    for (int i = 0; i < threads; i++) pthread_join(all[i], NULL);
+}
+
 static double measure(const char *what, long count)
 {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    if (!strcmp(what, "getppid"))
-        for (long n = 0; n < count; n++) syscall(SYS_getppid);
+    const char *star = strchr(what, '*');
+    double start = now_ns();
+    if (star)
+        loop_in_threads(atoi(what), count);
     else
-        for (long n = 0; n < count; n++) close((int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return ((double)(end.tv_sec - start.tv_sec) * 1e9 + (double)(end.tv_nsec - start.tv_nsec)) / (double)count;
+        loop(what, count);
+    return (now_ns() - start) / (double)count;
 }
 
 static int filter(int number, uint32_t action, unsigned flags)
@@ -143,10 +188,10 @@ static int traced(const char *what, long count, int number, int every)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) return fprintf(stderr, "usage: calls plain|notify|ptrace|ptrace-syscall getppid|open COUNT\n"), 2;
+    if (argc != 4) return fprintf(stderr, "usage: calls plain|notify|ptrace|ptrace-syscall WHAT COUNT\n"), 2;
     const char *how = argv[1], *what = argv[2];
     long count = strtol(argv[3], NULL, 10);
-    int number = strcmp(what, "getppid") ? SYS_openat : SYS_getppid;
+    int number = strstr(what, "getppid") ? SYS_getppid : SYS_openat;
     if (!strcmp(how, "notify")) return notify(what, count, number);
     if (!strcmp(how, "ptrace")) return traced(what, count, number, 0);
     if (!strcmp(how, "ptrace-syscall")) return traced(what, count, number, 1);

@@ -8,37 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind what is installed
 from benchmarks.tools import Tools
+from selftrace.comparison.metadata import machine
 
-CASES = ("getppid", "open_close", "start", "memory", "exec", "programs", "tracing", "trace")
-
-
-def metadata() -> dict[str, Any]:
-    """What a reader needs to judge the numbers."""
-    import selftrace
-    from selftrace.kernel.features import probe
-
-    with open("/proc/cpuinfo") as file:
-        models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return {
-        "selftrace": selftrace.__version__,
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cpu": models[0] if models else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
-        "landlock_abi": probe().landlock_abi,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": " ".join(sys.argv),
-    }
+CASES = (
+    *("getppid", "open_close", "rules", "arguments", "threads", "start", "memory", "exec", "programs"),
+    *("tracing", "trace", "python_ptrace"),
+)
 
 
 def groups(name: str, values: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -64,6 +46,7 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    metadata = {**machine(), "rounds": arguments.rounds}
     tools = Tools(arguments.rounds)
     results = {}
     try:
@@ -75,7 +58,8 @@ def main() -> int:
     finally:
         tools.close()
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"schema": 1, "metadata": metadata(), "results": results}, indent=2) + "\n")
+        metadata["load_after"] = round(os.getloadavg()[0], 2)
+        Path(arguments.json).write_text(json.dumps({"schema": 1, "metadata": metadata, "results": results}, indent=1) + "\n")
     return 0
 
 

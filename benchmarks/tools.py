@@ -27,15 +27,16 @@ class Tools:
         self.rounds = rounds
         self.directory = Path(tempfile.mkdtemp(prefix="bench-"))
         self.directory.chmod(0o755)
+        self.core = str(min(os.sched_getaffinity(0)))
         self.loop = self.directory / "calls"
         self.library = self.directory / "calls.so"
-        subprocess.run(["gcc", "-O2", "-o", str(self.loop), str(HERE / "calls.c")], check=True)
+        subprocess.run(["gcc", "-O2", "-pthread", "-o", str(self.loop), str(HERE / "calls.c")], check=True)
         self.timer = self.directory / "timed"
         subprocess.run(["gcc", "-O2", "-o", str(self.timer), str(HERE / "timed.c")], check=True)
         source = (HERE / "calls.c").read_text().replace("static double measure", "double measure")
         shared = self.directory / "calls_shared.c"
         shared.write_text(source)
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(self.library), str(shared)], check=True)
+        subprocess.run(["gcc", "-O2", "-pthread", "-shared", "-fPIC", "-o", str(self.library), str(shared)], check=True)
 
     def close(self) -> None:
         """Removes what was built."""
@@ -53,7 +54,7 @@ class Tools:
         """Measures nanoseconds a call in a C process, alone or under a C supervisor; pinned: both on one core."""
         words = [str(self.loop), how, what, str(count)]
         if pinned:
-            words = ["taskset", "-c", str(min(os.sched_getaffinity(0))), *words]
+            words = ["taskset", "-c", self.core, *words]
         return lambda: float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
 
     def tracers(self) -> dict[str, list[str]]:
