@@ -10,6 +10,7 @@ from pathlib import Path
 IN_WHEEL = (
     "selftrace/__init__.py",
     "selftrace/py.typed",
+    "selftrace/_dispatch.so",
     "selftrace/_interposer",
     "selftrace/_mechanism",
     "selftrace/_monitor",

@@ -42,6 +42,7 @@ class _Entry:
     outcomes: list[Outcome] = fresh(default_factory=list)
     samples: dict[str, list[Sample]] = fresh(default_factory=dict)
     overdue: bool = False
+    seen: int = 0
 
     @property
     def goes_on(self) -> bool:
@@ -121,6 +122,7 @@ class _Measurement:
         before = outcome.stamps(self.files)
         core = self.core if condition == "pinned" else None
         status, sample = self._timed(entry.mechanism, self.words, core, self.timeout_s)
+        entry.seen = entry.mechanism.seen() if entry.mechanism.seen is not None else 0
         entry.outcomes.append(outcome.take(status, self.streams, before))
         if status == process.OVERDUE:
             entry.overdue = True
@@ -187,8 +189,14 @@ def _rows(entries: Sequence[_Entry], rounds: int) -> tuple[tuple[ComparisonRow, 
         what = entry.mechanism
         differences = _differences(entry, expected, varies)
         measured = {name: Measured(tuple(samples)) for name, samples in entry.samples.items() if len(samples) == rounds}
-        rows.append(ComparisonRow(what.name, what.title, what.family, entry.reason, differences, measured))
+        rows.append(ComparisonRow(what.name, what.title, what.family, entry.reason, differences, measured, entry.seen))
     return tuple(rows), varies
+
+
+def _partial(row: ComparisonRow, calls: int) -> str:
+    """Of a mechanism that does not see everything."""
+    share = min(row.seen / max(calls, 1), 1.0)
+    return f"{row.name} sees {share:.0%} of the calls: not the dynamic linker's, a vfork's child's and those of static programs"
 
 
 def _notes(varies: set[str], expected: int, load: float, pyperf: bool) -> tuple[str, ...]:
@@ -248,7 +256,8 @@ def compare(
     if entries[0].overdue:
         raise SelftraceError(f"the program alone did not end within {timeout_s:g} s; --timeout allows more")
     rows, varies = _rows(entries, rounds)
-    notes = _notes(varies, entries[0].outcomes[0].status, about["load"], about["pyperf"] is not None)
+    partial = tuple(_partial(row, sum(work.calls.values())) for row in rows if row.seen)
+    notes = partial + _notes(varies, entries[0].outcomes[0].status, about["load"], about["pyperf"] is not None)
     about["load_after"] = round(os.getloadavg()[0], 2)
     about["platform"] = sys.platform
     return Comparison(tuple(map(os.fsdecode, argv)), rounds, work.calls, rows, notes, about)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 
 from selftrace.backends import trap
+from selftrace.backends.base import Launch, native_directory
 from selftrace.calls import table
 from selftrace.compiling import compiled
+from selftrace.errors import UnsupportedError
 from selftrace.events.ring import Ring
 from selftrace.events.use import USE
+from selftrace.inprocess.plan import Share, make_table
 from selftrace.job import Job, interpreter
 from selftrace.kernel import features
 from selftrace.policy.api import Policy
@@ -19,8 +22,6 @@ from selftrace.session import make_context
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from selftrace.backends.base import Launch
 
 _NEVER = 1_000_000_000
 _PASSED = f"""policy = 1
@@ -73,6 +74,42 @@ class Trapped:
         counts = {names[n].name if n in names else f"syscall_{n:#x}": count for n, count in self._ring.calls().items()}
         counts["execve"] = counts.get("execve", 0) + 1
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def close(self) -> None:
+        """Lets go of the ring."""
+        self._ring.close()
+
+
+class Dispatched:
+    """The same by Syscall User Dispatch, in every dynamic program: native/mechanism/dispatch.c says what it does not see."""
+
+    def __init__(self, directory: str) -> None:
+        """directory: where its plan may lie. Raises UnsupportedError, BuildError, OSError."""
+        if features.kernel_version() < (5, 11):
+            raise UnsupportedError(f"kernel {os.uname().release} has no Syscall User Dispatch", "it came with 5.11")
+        share = Share(frozenset())
+        share.scope = 0
+        plan = os.path.join(directory, "dispatch.plan")
+        with open(plan, "wb") as file:
+            file.write(make_table([share]))
+        self._ring = Ring()
+        native = native_directory()
+        self._shim = os.path.join(native, "_dispatch.so")
+        self._files = f"{os.path.join(native, '_interposer')}:{plan}:/proc/{os.getpid()}/fd/{self._ring.fd}"
+        self._before = 0
+
+    def launch(self, words: Sequence[str], env: dict[str, str]) -> Launch:
+        """Starts words[0] with it."""
+        self._before = self._count()
+        preloaded = " ".join(filter(None, [self._shim, env.get("LD_PRELOAD")]))
+        return Launch(list(words), {**env, "LD_PRELOAD": preloaded, "SELFTRACE_DISPATCH": self._files})
+
+    def _count(self) -> int:
+        return sum(self._ring.calls().values())
+
+    def seen(self) -> int:
+        """Calls of the last program that was started."""
+        return self._count() - self._before
 
     def close(self) -> None:
         """Lets go of the ring."""

@@ -10,7 +10,7 @@ import shutil
 import sys
 
 from selftrace.backends.base import Launch, native_directory
-from selftrace.comparison.interposed import Trapped
+from selftrace.comparison.interposed import Dispatched, Trapped
 from selftrace.errors import CommandError, SelftraceError
 from selftrace.record import record
 
@@ -48,6 +48,8 @@ class Mechanism:
     family: str
     start: Start
     reason: str = ""
+    seen: Callable[[], int] | None = None
+    """Calls that it saw of the last run; None: all."""
 
 
 def stopwatch(place: Place, path: str, words: Sequence[str]) -> list[str]:
@@ -77,6 +79,26 @@ def _plain(how: str) -> Start:
     return lambda words, place: Launch([native("_mechanism"), how, words[0], *words], place.env)
 
 
+class _Dispatch:
+    """Made when it is first needed: what it counts has to be asked."""
+
+    def __init__(self) -> None:
+        self._made: Dispatched | None = None
+
+    def start(self, words: list[str], place: Place) -> Launch:
+        if self._made is None:
+            self._made = place.held.enter_context(contextlib.closing(Dispatched(place.directory)))
+        return self._made.launch(words, place.env)
+
+    def seen(self) -> int:
+        return self._made.seen() if self._made is not None else 0
+
+
+def _dispatch() -> Mechanism:
+    way = _Dispatch()
+    return Mechanism("dispatch", "selftrace: the same by Syscall User Dispatch", "self", way.start, seen=way.seen)
+
+
 def _trapped() -> Start:
     made: list[Trapped] = []
 
@@ -86,10 +108,6 @@ def _trapped() -> Start:
         return made[0].launch(words, place.env)
 
     return start
-
-
-def _never(words: list[str], place: Place) -> Launch:
-    raise AssertionError("a mechanism that is not available is not started")
 
 
 def _installed(name: str, title: str, program: str, *options: str) -> Mechanism:
@@ -137,20 +155,14 @@ def builtin() -> tuple[Mechanism, ...]:
         Mechanism("none", "the program alone", "base", _behind()),
         Mechanism("floor", "a seccomp filter in the kernel that allows", "self", _plain("floor")),
         Mechanism("trap", "selftrace: each call trapped and passed on in the process", "self", _trapped()),
-        Mechanism(
-            "dispatch",
-            "selftrace: the same by Syscall User Dispatch",
-            "self",
-            _never,
-            "dispatch is a thread's own and ends at exec: a program has to switch it on itself (selftrace.tracing)",
-        ),
+        _dispatch(),
         Mechanism("capture", "selftrace trace -o FILE.strc", "self", _behind(*_SELFTRACE, "-o", "{}", output="capture.strc")),
         Mechanism("trace", "selftrace trace -f -o FILE", "self", _behind(*_SELFTRACE, *text, output="trace.txt")),
         Mechanism(
             "trace-one", f"selftrace trace -e {ONE_CALL}", "self", _behind(*_SELFTRACE, *one, *text, output="trace-one.txt")
         ),
         Mechanism("notify", "user notification, a supervisor in C", "outside", _plain("notify")),
-        _ptrace("ptrace", "selftrace trace --backend ptrace"),
+        _ptrace("ptrace", "selftrace trace --backend ptrace", "--no-seccomp-bpf"),
         _ptrace("ptrace-seccomp", f"selftrace trace --backend ptrace -e {ONE_CALL}", *one),
         _installed("strace", "strace -f -o FILE", "strace", *text),
         _installed("strace-bpf", f"strace -f --seccomp-bpf -e {ONE_CALL}", "strace", "--seccomp-bpf", *one, *text),

@@ -87,7 +87,8 @@ class ComparisonRow:
 
     name: as `--only` takes it. title: what was run. family: "base", "self" (the program does it to itself), "outside" (another
     process does it), "yours". reason: why it could not be measured; empty if it was. differences: in what the program's result
-    was not that of the program alone, a sentence each. measured: by condition, "pinned" and "free".
+    was not that of the program alone, a sentence each. measured: by condition, "pinned" and "free". seen: calls of the program
+    that it sees; 0: all.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ComparisonRow:
     reason: str = ""
     differences: tuple[str, ...] = ()
     measured: Mapping[str, Measured] = fresh(default_factory=dict)
+    seen: int = 0
 
 
 @record
@@ -142,8 +144,8 @@ class Comparison:
         return statistics.paired_excess(self.row(name).measured[condition].programs, self._base(condition).programs)
 
     def per_call_s(self, name: str, condition: str) -> float:
-        """The same for each of the program's calls."""
-        return self.excess_s(name, condition) / max(self.call_count, 1)
+        """The same for each of the program's calls that it sees."""
+        return self.excess_s(name, condition) / max(self.row(name).seen or self.call_count, 1)
 
     def verdict(self, name: str, condition: str) -> Verdict:
         """Whether the whole command takes longer than the program alone: "slower", "faster", "equal" (no difference is shown),
@@ -166,6 +168,7 @@ class Comparison:
                 name: {"samples": [to_dict(s) for s in m.samples], **self._figures(row, name)} for name, m in row.measured.items()
             }
             head: dict[str, Any] = {"name": row.name, "title": row.title, "family": row.family, "reason": row.reason}
+            head["seen"] = row.seen
             rows.append({**head, "differences": list(row.differences), "measured": measured})
         about: dict[str, Any] = {
             "command": list(self.command),
@@ -199,7 +202,7 @@ class Comparison:
         for row in data["rows"]:
             measured = {name: Measured(tuple(Sample(**s) for s in m["samples"])) for name, m in row["measured"].items()}
             head = (row["name"], row["title"], row["family"], row["reason"])
-            rows.append(ComparisonRow(*head, tuple(row["differences"]), measured))
+            rows.append(ComparisonRow(*head, tuple(row["differences"]), measured, row["seen"]))
         return cls(tuple(data["command"]), data["rounds"], data["calls"], tuple(rows), tuple(data["notes"]), data["metadata"])
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ def test_every_mechanism_of_this_machine(tmp_path: Path) -> None:
     found = measured("--rounds", "1", "--", "sh", "-c", "echo hi; echo oh >&2; echo x > made; /bin/true; exit 3", cwd=tmp_path)
     rows = {row["name"]: row for row in found["rows"]}
     assert list(rows) == [m.name for m in selftrace.comparison.mechanisms.builtin()]
-    for name in ("none", "floor", "trap", "capture", "trace", "trace-one", "notify"):
+    for name in ("none", "floor", "trap", "dispatch", "capture", "trace", "trace-one", "notify"):
         assert rows[name]["reason"] == "" and rows[name]["differences"] == [], rows[name]
         assert set(rows[name]["measured"]) == {"pinned", "free"}
         (sample,) = rows[name]["measured"]["free"]["samples"]
@@ -168,6 +168,9 @@ def test_children_threads_and_signals_under_the_plain_forms(tmp_path: Path) -> N
     """The mechanisms in C do not change what a program does either."""
     code = (
         "import os, signal, subprocess, threading\n"
+        "pid = os.fork()\n"
+        "if not pid: [os.getppid() for _ in range(1000)]; os._exit(7)\n"
+        "print(os.waitpid(pid, 0)[1] >> 8)\n"
         "t = [threading.Thread(target=lambda n=n: open(f'f{n}', 'w').write(str(n))) for n in range(4)]\n"
         "[x.start() for x in t]; [x.join() for x in t]\n"
         "print(subprocess.run(['sh', '-c', 'echo $0; exit 9'], capture_output=True))\n"
@@ -175,6 +178,8 @@ def test_children_threads_and_signals_under_the_plain_forms(tmp_path: Path) -> N
         "signal.setitimer(signal.ITIMER_REAL, 0.01); signal.pause()\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
     )
-    found = measured("--rounds", "1", "--only", "floor,trap,notify", "--", "/usr/bin/python3", "-c", code, cwd=tmp_path)
-    assert [row["differences"] for row in found["rows"]] == [[]] * 4
+    found = measured("--rounds", "1", "--only", "floor,trap,dispatch,notify", "--", "/usr/bin/python3", "-c", code, cwd=tmp_path)
+    assert [row["differences"] for row in found["rows"]] == [[]] * 5
     assert "the program ends with exit status 143" in found["notes"]
+    (dispatched,) = [row["seen"] for row in found["rows"] if row["name"] == "dispatch"]
+    assert 1000 < dispatched <= found["call_count"], "a fork's child is seen too"
