@@ -109,6 +109,8 @@ int64_t st_give_data(const struct st_task *t, const struct st_ptrace_fault *f);
 struct sock_fprog;
 int st_filter_make(const struct st_ptrace *s, struct sock_fprog *program);
 int st_filter_install(const struct sock_fprog *program);
+/* loop.c */
+void st_reap(int32_t tid);
 /* stops.c */
 void st_stopped(struct st_ptrace *s, struct st_task *t, int status);
 void st_resume(struct st_ptrace *s, struct st_task *t, int signal);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,6 +60,25 @@ static void ended(struct st_ptrace *s, struct st_task *t, int status)
     st_task_forget(s, t);
 }
 
+/* The next stop or end. A stop is looked at, not reaped: reaping takes the signal that a task has stopped with, and if we were
+ * killed before it is resumed with that, nobody would have it. -1: errno says why. */
+static int32_t next(idtype_t which, int32_t tid, int flags, int *status)
+{
+    siginfo_t info = {0};
+    if (waitid(which, (id_t)tid, &info, flags | WEXITED | WNOWAIT | __WALL | __WNOTHREAD)) return -1;
+    int exec = info.si_status >> 8 == PTRACE_EVENT_EXEC; /* the kernel wants it reaped before it can be asked about */
+    if (!info.si_pid) return 0;
+    if (info.si_code != CLD_TRAPPED || exec) return waitpid(info.si_pid, status, __WALL | __WNOTHREAD);
+    *status = info.si_status << 8 | 0x7f;
+    return info.si_pid;
+}
+
+/* So that a task that stays stopped is not looked at again. */
+void st_reap(int32_t tid)
+{
+    waitpid(tid, NULL, __WALL | __WNOTHREAD | WNOHANG);
+}
+
 /* A task that we have not heard of is a new one, and stopped before its parent's stop was seen: it waits until that is. */
 static void unknown(struct st_ptrace *s, int32_t tid)
 {
@@ -66,6 +86,7 @@ static void unknown(struct st_ptrace *s, int32_t tid)
     if (!t) return;
     t->held = 1;
     s->waiting++;
+    st_reap(tid);
     if (s->detaching) st_release(s, t);
 }
 
@@ -104,6 +125,20 @@ static void on_tick(struct st_ptrace *s, int busy)
     if (s->detaching) st_detach_again(s);
 }
 
+/* Each task in turn: the kernel always tells of the same one first, and where that is busy others would wait for ever. */
+static void sweep(struct st_ptrace *s)
+{
+    uint32_t count = 0;
+    int32_t *tids = malloc(s->count * sizeof *tids);
+    for (uint32_t i = 0; tids && i < ST_TASKS; i++)
+        for (const struct st_task *t = s->tasks[i]; t; t = t->next) tids[count++] = t->tid;
+    for (uint32_t i = 0; i < count && s->room - s->used >= LEAST; i++) {
+        int status;
+        if (st_task_find(s, tids[i]) && next(P_PID, tids[i], WNOHANG, &status) > 0) one(s, tids[i], status);
+    }
+    free(tids);
+}
+
 /* All tasks are gone, though not each has been told of. */
 static void forget_all(struct st_ptrace *s)
 {
@@ -121,8 +156,9 @@ int64_t st_ptrace_read(struct st_ptrace *s, uint8_t *out, uint64_t room)
         int status, ticked = st_pace_ticked(s);
         if (ticked) on_tick(s, s->stops != before);
         if (s->delayed || s->waiting) release(s, ticked);
+        if (ticked && s->count > 1 && s->stops != before) sweep(s);
         if (ticked) break; /* frames have waited long enough, and a signal may have come for our caller */
-        int32_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD);
+        int32_t tid = next(P_ALL, 0, 0, &status);
         if (tid > 0)
             one(s, tid, status);
         else if (errno == ECHILD)

@@ -1,4 +1,4 @@
-/* The supervisor's clock and place. It sleeps in waitpid, which has no time limit: a timer's signal wakes it, often while there
+/* The supervisor's clock and place. It sleeps in waitid, which has no time limit: a timer's signal wakes it, often while there
  * are frames to hand over, rarely otherwise (a signal for our caller may come right before the sleep, and is seen then). And it
  * runs on the processor of the program: waking another one costs more than all else. */
 #include <errno.h>

@@ -36,6 +36,7 @@ void st_hold(struct st_ptrace *s, struct st_task *t, uint32_t delay_us, int sign
     t->due = st_now() + (uint64_t)delay_us * 1000;
     t->signal = signal;
     s->delayed++;
+    st_reap(t->tid);
     st_pace_set(s, 0);
 }
 

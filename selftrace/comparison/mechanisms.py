@@ -130,7 +130,7 @@ def _find(program: str) -> list[str]:
 def _backends() -> frozenset[str]:
     """Values of `trace --backend` that are built."""
     try:
-        from selftrace.trace.options import BACKENDS  # type: ignore[attr-defined]
+        from selftrace.trace.options import BACKENDS
     except ImportError:
         return frozenset()
     return frozenset(BACKENDS)
