@@ -20,6 +20,8 @@ LAYERS = {
     "calls": 1,
     "policy": 2,
     "kernel": 3,
+    "ptrace": 4,
+    "prompt": 5,
     "events": 3,
     "tracee": 3,
     "job": 3,

@@ -1,0 +1,82 @@
+"""Starting a program so that it is traced from its exec on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Mapping, Sequence
+
+from selftrace.errors import CommandError
+from selftrace.ptrace import mended
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    files: Sequence[int | None] = (None, None, None),
+    options: int = mended.OPTIONS,
+) -> int:
+    """The pid of a child that is seized and about to exec `command`: its next stop is the exec's.
+
+    The child waits on a pipe until it is seized: so there is no SIGSTOP whose traces would have to be wiped out.
+    files: descriptors for 0, 1 and 2; None keeps ours. Raises CommandError (exit code 127, 126) for what cannot be
+    executed, and OSError for what cannot be traced.
+    """
+    gate, lift = os.pipe()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child(command, env, cwd, files, gate, tell)
+    os.close(gate)
+    os.close(tell)
+    try:
+        mended.request(mended.SEIZE, pid, 0, options)
+        os.write(lift, b"g")
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(lift)
+        _hear(told, pid, command[0])
+    return pid
+
+
+def _child(
+    command: Sequence[str],
+    env: Mapping[str, str] | None,
+    cwd: str | None,
+    files: Sequence[int | None],
+    gate: int,
+    tell: int,
+) -> None:
+    try:
+        for number, file in enumerate(files):
+            if file is not None:
+                os.dup2(file, number)
+        if cwd is not None:
+            os.chdir(cwd)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would hand that on
+            signal.signal(ignored, signal.SIG_DFL)
+        if os.read(gate, 1):
+            os.execvpe(command[0], list(command), dict(os.environ) if env is None else dict(env))
+    except OSError as error:
+        os.write(tell, (error.errno or errno.EINVAL).to_bytes(4, "little"))
+    finally:
+        os._exit(127)
+
+
+def _hear(told: int, pid: int, name: str) -> None:
+    """Returns when the child has stopped at its exec; otherwise says why it could not."""
+    try:
+        raw = os.read(told, 4)
+    finally:
+        os.close(told)
+    if raw:
+        number = int.from_bytes(raw, "little")
+        while not os.WIFEXITED(os.waitpid(pid, 0x40000000)[1]):
+            mended.request(mended.CONT, pid)
+        raise CommandError(f"{name}: {os.strerror(number)}", 127 if number == errno.ENOENT else 126)
