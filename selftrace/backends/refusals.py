@@ -18,7 +18,7 @@ _SCOPES = {
 }
 
 
-def _status(pid: int) -> dict[str, str]:
+def status_of(pid: int) -> dict[str, str]:
     """The fields of /proc/PID/status; empty: there is no such process."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
@@ -29,7 +29,7 @@ def _status(pid: int) -> dict[str, str]:
 
 def name_of(pid: int) -> str:
     """A process's short name; "?" if it is gone."""
-    return _status(pid).get("Name", "?")
+    return status_of(pid).get("Name", "?")
 
 
 def _user(uid: int) -> str:
@@ -55,7 +55,8 @@ def _is_kernel_thread(pid: int) -> bool:
         return False
 
 
-def _is_32_bit(pid: int) -> bool:
+def is_32_bit(pid: int) -> bool:
+    """Whether it executes a program for 32-bit processors."""
     try:
         with open(f"/proc/{pid}/exe", "rb") as file:
             head = file.read(5)
@@ -66,7 +67,7 @@ def _is_32_bit(pid: int) -> bool:
 
 def beforehand(pid: int) -> str:
     """What speaks against attaching, as far as it can be seen without trying; empty: nothing."""
-    status = _status(pid)
+    status = status_of(pid)
     if not status:
         return "there is no such process"
     if int(status.get("Tgid", "0")) == os.getpid():
@@ -80,7 +81,7 @@ def beforehand(pid: int) -> str:
         return (
             f"it is traced already, by {tracer} ({name_of(tracer)}): end that first, or start the program under selftrace trace"
         )
-    if _is_32_bit(pid):
+    if is_32_bit(pid):
         return "it is a 32-bit program; only 64-bit ones can be traced"
     return ""
 
@@ -96,7 +97,7 @@ def afterwards(pid: int, error: OSError) -> str:
         return before
     if error.errno not in (1, 13):  # EPERM, EACCES
         return str(error.strerror)
-    uids = {int(word) for word in _status(pid).get("Uid", "0").split()}
+    uids = {int(word) for word in status_of(pid).get("Uid", "0").split()}
     if os.geteuid() and not uids <= _own_uids():
         owner = _user(max(uids))
         return f"it belongs to {owner}: attach as {owner} or as root"

@@ -6,9 +6,9 @@ import re
 import shlex
 import shutil
 
+from selftrace.backends.refusals import status_of
 from selftrace.calls import nearest
 from selftrace.errors import SelftraceError
-from selftrace.kernel.attaching import status_of
 from selftrace.prompt.base import Base, Mistake, words_of
 from selftrace.ptrace.expressions import evaluate
 from selftrace.ptrace.maps import mapping_at

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from selftrace.kernel.attaching import name_of
 from selftrace.prompt.base import Base, Mistake, words_of
+from selftrace.ptrace.attaching import name_of
 from selftrace.ptrace.breakpoints import Breakpoint
 from selftrace.ptrace.tracee import Tracee
 

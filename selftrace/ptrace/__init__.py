@@ -5,7 +5,7 @@ python-ptrace (GPL-2) is imported in mended.py and nowhere else; nothing of self
 
 from __future__ import annotations
 
-from selftrace.kernel.attaching import AttachError
+from selftrace.ptrace.attaching import AttachError
 from selftrace.ptrace.breakpoints import Breakpoint, BreakpointError
 from selftrace.ptrace.calls import CallHandler, TracedCall
 from selftrace.ptrace.expressions import ExpressionError

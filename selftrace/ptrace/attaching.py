@@ -5,16 +5,25 @@ from __future__ import annotations
 import errno
 import os
 
-from selftrace.kernel import attaching
+from selftrace.backends import refusals
+from selftrace.errors import SelftraceError
 from selftrace.ptrace import mended
+
+
+class AttachError(SelftraceError):
+    """A process that cannot be attached to. pid: which; the text says why, and what can be done."""
+
+    def __init__(self, pid: int, reason: str) -> None:
+        self.pid, self.reason = pid, reason
+        super().__init__(f"cannot attach to {pid}: {reason}")
 
 
 def seize(pid: int) -> list[int]:
     """Seizes every thread of a process; returns their numbers. They run on until they are told to stop.
 
-    Raises AttachError that says why not and what to do; nothing is attached then.
+    Raises AttachError; nothing is attached then.
     """
-    attaching.check(pid)
+    _check(pid)
     taken: list[int] = []
     try:
         while True:
@@ -22,7 +31,16 @@ def seize(pid: int) -> list[int]:
             if not [tid for tid in new if _seize(pid, tid, taken)]:
                 return taken
     except FileNotFoundError:
-        raise attaching.refused(pid, errno.ESRCH) from None
+        raise AttachError(pid, "it has just ended") from None
+
+
+def _check(pid: int) -> None:
+    reason = refusals.beforehand(pid)
+    if reason:
+        raise AttachError(pid, reason)
+    leader = int(refusals.status_of(pid)["Tgid"])
+    if leader != pid:
+        raise AttachError(pid, f"it is a thread of {name_of(leader)}; attach to {leader}, which takes all of them")
 
 
 def _seize(pid: int, tid: int, taken: list[int]) -> bool:
@@ -31,11 +49,16 @@ def _seize(pid: int, tid: int, taken: list[int]) -> bool:
         mended.request(mended.SEIZE, tid, 0, mended.OPTIONS)
     except mended.Gone:
         if tid == pid:
-            raise attaching.refused(pid, errno.ESRCH) from None
+            raise AttachError(pid, "it has just ended") from None
         return False
     except OSError as error:
         if taken:
             return False
-        raise attaching.refused(pid, error.errno or errno.EPERM) from None
+        raise AttachError(pid, refusals.afterwards(pid, OSError(error.errno, os.strerror(error.errno or errno.EPERM)))) from None
     taken.append(tid)
     return True
+
+
+def name_of(pid: int) -> str:
+    """A process in words: 4711 (nginx)."""
+    return f"{pid} ({refusals.name_of(pid)})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from selftrace.kernel.attaching import elf_class_of, status_of
+from selftrace.backends.refusals import is_32_bit, status_of
 from selftrace.ptrace import mended, waiting
 from selftrace.ptrace.memory import Memory
 from selftrace.ptrace.reasons import reason
@@ -147,7 +147,7 @@ class Events:
             if other is not task:
                 self._group.remove(other)
         task.held, task.call, task.unfinished = False, None, None
-        if elf_class_of(tracee.pid) == 32:
+        if is_32_bit(tracee.pid):
             return self._foreign(tracee)
         tracee.execed()
         return Stop("exec", tracee, task.tid, text=tracee.program) if "exec" in tracee.stop_on else None

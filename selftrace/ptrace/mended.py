@@ -25,8 +25,8 @@ import errno
 import struct
 from typing import Any
 
-from ptrace import PtraceError
 from ptrace.binding import func
+from ptrace.error import PtraceError
 
 from selftrace.errors import SelftraceError
 from selftrace.record import record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from selftrace.kernel.attaching import name_of
 from selftrace.ptrace import mended
+from selftrace.ptrace.attaching import name_of
 from selftrace.ptrace.maps import mapping_at, mappings
 from selftrace.ptrace.stops import Task
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from selftrace.backends.refusals import is_32_bit
 from selftrace.calls import signal_value
 from selftrace.errors import SelftraceError, UnsupportedError
-from selftrace.kernel.attaching import elf_class_of
 from selftrace.ptrace import attaching, exits, maps, mended, starting, waiting
 from selftrace.ptrace.breakpoints import Breakpoint, Breakpoints
 from selftrace.ptrace.calls import Calls
@@ -97,7 +97,7 @@ class Tracee(Viewing):
                 task = group.tasks[pid] = Task(pid, made)
                 group.arrived(task, os.waitpid(pid, waiting.WALL)[1])
                 task.status = None
-                if elf_class_of(pid) == 32:
+                if is_32_bit(pid):
                     raise UnsupportedError(f"{command[0]} is a 32-bit program, which selftrace cannot debug", "use gdb")
                 made.memory = Memory(pid)
             except BaseException:

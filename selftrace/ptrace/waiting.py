@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from selftrace.kernel.attaching import status_of
+from selftrace.backends.refusals import status_of
 from selftrace.ptrace import mended
 from selftrace.ptrace.stops import Task
 

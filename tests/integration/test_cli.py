@@ -64,11 +64,6 @@ def test_exit_codes(words: tuple[str, ...], code: int) -> None:
         assert (done.stderr + done.stdout).strip(), "a refusal says why"
 
 
-def test_later_commands_name_their_step() -> None:
-    for words, step in ((("debug", "--", "ls"), "step 4"),):
-        assert step in command(*words).stderr
-
-
 def test_json_is_what_its_schema_says(tmp_path: Path) -> None:
     target = tmp_path / "r.json"
     done = command(

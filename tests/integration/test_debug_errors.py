@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -36,11 +35,11 @@ def test_processes_that_cannot_be_attached_to() -> None:
     gone.wait()
     assert "there is no such process" in refused("-p", str(gone.pid))
     assert "there is no such process" in refused("-p", "-5")
-    with pytest.raises(AttachError, match="a process cannot attach to itself"):
+    with pytest.raises(AttachError, match="that is selftrace itself"):
         Tracee.attach(os.getpid())
     zombie = subprocess.Popen(["true"])
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-    assert "has ended" in refused("-p", str(zombie.pid))
+    assert "it is a zombie" in refused("-p", str(zombie.pid))
     zombie.wait()
 
 
@@ -58,24 +57,9 @@ def test_a_thread_is_not_a_process(place: Path) -> None:
         assert f"it is a thread of {server.pid} (program); attach to {server.pid}" in refused("-p", str(tid))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a process of another user")
-def test_a_process_of_another_user(place: Path) -> None:
-    with Server(f"{place}/program") as server:
-        code = (
-            f"import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-            f"import sys; sys.path[:0] = {sys.path!r}\n"
-            f"from selftrace.kernel.attaching import refused\nprint(refused({server.pid}, 1))"
-        )
-        readable = shutil.which("python3", path="/usr/bin") or sys.executable
-        package = Path(__file__).resolve().parents[2]
-        code = code.replace(repr(sys.path), repr([str(package)]))
-        done = subprocess.run([readable, "-c", code], capture_output=True, text=True, timeout=60)
-        assert "it belongs to user 0, you are 65534; run selftrace as that user or as root" in done.stdout, done.stderr
-
-
 @pytest.mark.skipif(os.getuid() == 0, reason="root may attach to everything")
 def test_a_process_of_root() -> None:
-    assert "it belongs to user 0" in refused("-p", "1")
+    assert "it belongs to root: attach as root" in refused("-p", "1")
 
 
 def test_a_process_that_is_not_dumpable(place: Path) -> None:
@@ -131,7 +115,7 @@ def test_a_running_32_bit_program(place: Path) -> None:
     with subprocess.Popen([place / "waits"]) as process:
         while os.path.basename(os.readlink(f"/proc/{process.pid}/exe")) != "waits":
             pass
-        assert "is a 32-bit program; gdb can debug it" in refused("-p", str(process.pid))
+        assert "it is a 32-bit program; only 64-bit ones can be traced" in refused("-p", str(process.pid))
         process.kill()
 
 
