@@ -60,7 +60,10 @@ def draw() -> None:
 def wrong() -> list[str]:
     """Sentences about what is not as it should be."""
     found = []
-    if README.read_text() != with_block(README.read_text(), rendered()):
+    text = README.read_text()
+    if BEGIN not in text or END not in text:
+        return [f"README.md has no {BEGIN.strip()} … {END.strip()}"]
+    if text != with_block(text, rendered()):
         found.append("README.md's overhead block is not what benchmarks/results says")
     if not (RESULTS / render.PLOT).read_text().endswith(stamp()):
         found.append(f"benchmarks/results/{render.PLOT} was drawn of other numbers")

@@ -67,7 +67,7 @@ def micro_table(results: Results) -> list[str]:
     if calls and all(name in calls["values"] for name in _C):
         label = "for comparison, from C: user notification on the same core / left to the scheduler, ptrace the same"
         lines.append(f"| {label} | {' / '.join(times(_ratio(calls, name, 'C, alone')) for name in _C)} |")
-    return [*lines, *_absolute(results), *_recording(results), *_programs(results)]
+    return [*lines, *_absolute(results), *_programs(results)]
 
 
 def _absolute(results: Results) -> list[str]:
@@ -90,19 +90,24 @@ def _group(results: Results, name: str) -> dict[str, Mapping[str, float]]:
     return {key.removeprefix(f"{name}: "): value["values"] for key, value in results.items() if key.startswith(f"{name}: ")}
 
 
-def _recording(results: Results) -> list[str]:
+def recording_table(results: Results) -> list[str]:
+    """Every call of real programs recorded: ours beside strace's and python-ptrace's."""
     lines = []
     if traces := _group(results, "trace"):
-        what = " / ".join(traces)
-        for label, key in (
-            ("capture of every call, share of strace -f's overhead, one core", "% capture of strace's overhead"),
-            ("text of every call, share of strace -f's overhead, one core", "% text of strace's overhead"),
-            ("the same, left to the scheduler", "% text, free"),
-        ):
-            lines.append(f"| {label}: {what} | {' / '.join(f'{of[key]:.0f} %' for of in traces.values())} |")
+        lines += [
+            "| every call recorded: our overhead as a share of strace -f's | capture, one core | text, one core | text, free |"
+        ]
+        lines += ["|---|--:|--:|--:|"]
+        keys = ("% capture of strace's overhead", "% text of strace's overhead", "% text, free")
+        lines += [f"| {name} | {' | '.join(f'{of[key]:.0f} %' for key in keys)} |" for name, of in traces.items()]
     if theirs := _group(results, "beside python-ptrace"):
-        shown = " / ".join(times(of["× theirs to our capture's"]) for of in theirs.values())
-        lines.append(f"| python-ptrace's strace.py: its overhead to our capture's, one core: {' / '.join(theirs)} | {shown} |")
+        lines += [
+            "",
+            "| every call recorded: python-ptrace's strace.py's overhead, one core | to our capture's | to our text's |",
+        ]
+        lines += ["|---|--:|--:|"]
+        keys = ("× theirs to our capture's", "× theirs to our text's")
+        lines += [f"| {name} | {' | '.join(times(of[key]) for key in keys)} |" for name, of in theirs.items()]
     return lines
 
 
@@ -152,15 +157,22 @@ def machine_line(metadata: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     """Where and when it was measured. last: metadata of what was measured at the end."""
     return (
         f"Measured by `python benchmarks/readme.py --measure` on {metadata['cores']} cores ({metadata['cpu']}), Linux "
-        f"{metadata['kernel']}, Python {metadata['python']}, selftrace {metadata['selftrace']}, from {metadata['time']} "
-        f"(load {metadata['load']}) to {last['time']} (load {last['load_after']}). Ratios travel, nanoseconds do not."
+        f"{metadata['kernel']},\nPython {metadata['python']}, selftrace {metadata['selftrace']}, from {metadata['time']} "
+        f"(load {metadata['load']}) to {last['time']}\n(load {last['load_after']}). Ratios travel, nanoseconds do not."
     )
 
 
 def block(micro: Mapping[str, Any], comparisons: Mapping[str, Comparison]) -> str:
     """What stands between README's markers."""
     last = list(comparisons.values())[-1].metadata
-    lines = [machine_line(micro["metadata"], last), "", *micro_table(micro["results"]), ""]
+    lines = [
+        machine_line(micro["metadata"], last),
+        "",
+        *micro_table(micro["results"]),
+        "",
+        *recording_table(micro["results"]),
+        "",
+    ]
     lines += [f"`selftrace compare` on three programs; how many times longer each takes:\n\n![{PROGRAMS[PLOTTED]} under each "]
     lines[-1] += f"mechanism](benchmarks/results/{PLOT})\n"
     lines += compare_table(comparisons)

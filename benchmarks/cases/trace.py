@@ -63,7 +63,7 @@ def _shares(values: dict[str, float]) -> dict[str, float]:
     """Our overhead as a share of strace's, in percent; what the case is about."""
 
     def share(ours: str, theirs: str, plain: str) -> float:
-        return 100 * (values[ours] - values[plain]) / max(values[theirs] - values[plain], 0.001)
+        return 100 * (values[ours] - values[plain]) / max(values[theirs] - values[plain], values[plain] / 100)
 
     found = {
         "% capture of strace's overhead": share("selftrace -o FILE.strc", "strace -f -o FILE.txt", "plain"),

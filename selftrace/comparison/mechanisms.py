@@ -127,24 +127,14 @@ def _find(program: str) -> list[str]:
     return [path] if path else []
 
 
-def _backends() -> frozenset[str]:
-    """Values of `trace --backend` that are built."""
-    try:
-        from selftrace.trace.options import BACKENDS
-    except ImportError:
-        return frozenset()
-    return frozenset(BACKENDS)
-
-
 # ---- the list ----------------------------------------------------------------------------------------
 
 _SELFTRACE = (sys.executable, "-m", "selftrace", "trace")
 
 
 def _ptrace(name: str, title: str, *options: str) -> Mechanism:
-    reason = "" if "ptrace" in _backends() else "selftrace trace --backend ptrace is not built yet"
     start = _behind(*_SELFTRACE, "--backend", "ptrace", *options, "-f", "-o", "{}", output=f"{name}.txt")
-    return Mechanism(name, title, "outside", start, reason)
+    return Mechanism(name, title, "outside", start)
 
 
 def builtin() -> tuple[Mechanism, ...]:

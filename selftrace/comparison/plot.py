@@ -23,6 +23,10 @@ def check(path: str) -> None:
 
 
 def _library() -> Any:
+    """matplotlib, which keeps a list of fonts below the home directory: without one it makes the list anew, and would say so."""
+    import logging
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         import matplotlib
     except ImportError:

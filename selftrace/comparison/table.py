@@ -51,7 +51,8 @@ def beside(comparison: Comparison, condition: str) -> str:
     if "trace" not in rows or (ours := comparison.excess_s("trace", condition)) <= 0:
         return ""
     outside = [row for row in rows.values() if row.family == "outside" and row.name not in ("strace-bpf", "ptrace-seccomp")]
-    parts = [f"{row.name} {comparison.excess_s(row.name, condition) / ours:.1f} ×" for row in outside]
+    times = {row.name: comparison.excess_s(row.name, condition) / ours for row in outside}
+    parts = [f"{name} {value:.1f} ×" for name, value in times.items() if value > 0]
     return f"beside selftrace trace, in what is added to the program's time: {', '.join(parts)}" if parts else ""
 
 
