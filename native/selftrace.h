@@ -127,6 +127,7 @@ struct st_event {
 #define ST_EVENT_CUT 16        /* chunks did not fit */
 #define ST_EVENT_CANCELLED 64  /* exit: a signal came before the call was made, which comes again: neither is to be shown */
 #define ST_EVENT_GROUP 128     /* end: of all threads of the process (exit_group) */
+#define ST_EVENT_STAYS 4096    /* end: of the first thread; its process goes on without it */
 #define ST_EVENT_SIGNALLED 512 /* exit: a fault sent a signal */
 #define ST_EVENT_POKED 1024    /* exit: a fault changed arguments, or the memory that they point at */
 #define ST_EVENT_SUCCESS 2048  /* exit: the result is a success whatever its value: a fault said so */
@@ -206,6 +207,7 @@ struct st_capture {
 #define ST_PLAN_HOSTS 16          /* programs may be started: the run keeps descriptors for the loader */
 #define ST_PLAN_PYTHON 32         /* rules ask Python handlers */
 #define ST_PLAN_POKES 2048        /* rules change memory before the call is seen */
+#define ST_PLAN_WATCHED 4096      /* nothing is refused: the program may have filters of its own */
 #define ST_PLAN_TRACE_ONE 128     /* ... of the first thread alone */
 #define ST_PLAN_NO_VDSO 256       /* programs make calls of what the vDSO would answer */
 #define ST_PLAN_TRACE 64          /* calls, signals and tasks go into the ring as events */

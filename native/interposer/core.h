@@ -344,6 +344,7 @@ struct st_block *st_block_of(struct st_context *uc);
 struct st_block *st_block_new(void);
 void st_block_free(struct st_block *block);
 void st_task_ends(void);
+int st_other_threads(const struct st_block *block);
 void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call);
 void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
 void st_child(struct st_block *block, struct st_context *uc);
@@ -403,6 +404,10 @@ int st_address(struct st_call *call);
 int st_address_matches(const struct st_call *call, const struct st_addr_pattern *pattern, int64_t protocol);
 int64_t st_content(const void *bytes, uint64_t size);
 
+/* filters */
+int st_sets_filter(const struct st_call *call);
+int64_t st_own_filter(const struct st_call *call);
+
 /* tampering */
 void st_shorten(struct st_call *call, const struct st_rule *rule);
 int64_t st_give(struct st_call *call, const struct st_rule *rule);
@@ -425,7 +430,7 @@ void st_trace_finish(struct st_block *block, struct st_record *record);
 void st_trace_interrupted(struct st_block *block, struct st_record *record);
 void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, const struct st_regs *regs);
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags);
-void st_trace_exec(struct st_block *block, const struct st_object objects[2]);
+void st_trace_exec(struct st_block *block, int32_t former, const struct st_object objects[2]);
 void st_trace_chunk(struct st_block *block, uint64_t address, uint32_t kind, const void *bytes, uint32_t size);
 void st_trace_stack(struct st_block *block, const struct st_regs *regs);
 int st_claim(uint64_t *word, uint64_t old, uint64_t new, uint64_t *said, uint64_t position);

@@ -279,13 +279,14 @@ void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16
     finish(block, &said);
 }
 
-/* Another program has taken this one's place; objects: what it consists of so far. */
-void st_trace_exec(struct st_block *block, const struct st_object objects[2])
+/* Another program has taken this one's place. former: the tid of the thread that called exec; objects: what the program
+ * consists of so far. */
+void st_trace_exec(struct st_block *block, int32_t former, const struct st_object objects[2])
 {
     uint64_t said = 0;
     uint8_t bytes[8 + sizeof objects->path];
     if (!speaks(block)) return;
-    begin(block, ST_EVENT_EXEC, block->tid, sizeof(struct st_event));
+    begin(block, ST_EVENT_EXEC, former, sizeof(struct st_event));
     for (int i = 0; i < 2; i++) {
         if (!objects[i].low) continue;
         memcpy(bytes, &objects[i].high, 8);

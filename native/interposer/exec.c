@@ -309,7 +309,7 @@ static int64_t check_program(struct st_block *block, struct prepared *p)
 /* The loader's two words: what it is to do, and the name for AT_EXECFN. */
 static int64_t put_orders(struct st_block *block, struct prepared *p, const uint8_t *name)
 {
-    uint8_t line[sizeof ST_ORDERS + 8 * 21] = ST_ORDERS, *at = line + sizeof ST_ORDERS - 1;
+    uint8_t line[sizeof ST_ORDERS + 10 * 21] = ST_ORDERS, *at = line + sizeof ST_ORDERS - 1;
     st_mask ignored, blocked = block->exec_mask;
     int64_t signals = st_signals_keep(block, &ignored), low = 0xffffffff;
     const int64_t numbers[] = {ST_ABI,
@@ -319,7 +319,9 @@ static int64_t put_orders(struct st_block *block, struct prepared *p, const uint
                                (int64_t)(blocked >> 32),
                                (int64_t)blocked & low,
                                (int64_t)(ignored >> 32),
-                               (int64_t)ignored & low};
+                               (int64_t)ignored & low,
+                               block->tid,
+                               block->call.sysno};
     for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         at = st_put_number(at, numbers[i]);
         *at++ = ' ';

@@ -18,6 +18,13 @@ static void after(const struct st_context *uc, struct st_call *call)
     if (call->signal) st_raise(call->signal);
 }
 
+/* What ends with the call: the process, a thread, or the first of several. */
+static uint16_t end_of(const struct st_block *block, int32_t sysno)
+{
+    if (sysno == __NR_exit_group) return ST_EVENT_GROUP;
+    return block->tid == block->pid && st_other_threads(block) ? ST_EVENT_STAYS : 0;
+}
+
 static void pass(struct st_block *block, struct st_context *uc, struct st_call *call)
 {
     if (block->traceme && tells_tracer(call->sysno)) st_trace_me(block);
@@ -25,7 +32,7 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
         st_exec(block, uc, call);
     } else if (call->sysno == __NR_exit || call->sysno == __NR_exit_group) {
         st_task_ends();
-        st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8), call->sysno == __NR_exit_group ? ST_EVENT_GROUP : 0);
+        st_trace_task(block, ST_EVENT_END, (int32_t)((call->args[0] & 0xff) << 8), end_of(block, call->sysno));
         st_pass(block, uc);
     } else if (st_emulate(block, uc, call)) {
         if (uc->regs.rip == call->site) after(uc, call);

@@ -33,10 +33,11 @@ int st_integrity(const struct st_call *call)
     case __NR_mmap: return (args[3] & MAP_FIXED) && touches(args[0], args[1]) ? ST_EPERM : 0;
     case __NR_mremap: return touches(args[0], args[1]) || ((args[3] & 2) && touches(args[4], args[2])) ? ST_EPERM : 0;
     case __NR_prctl:
+        if (st_sets_filter(call)) return 0;
         if (st_state.dispatch) return args[0] == PR_SYSCALL_USER_DISPATCH ? ST_EPERM : 0;
         return args[0] == PR_SECCOMP || args[0] == PR_SYSCALL_USER_DISPATCH || args[0] == PR_SET_MM ? ST_EPERM : 0;
     case __NR_seccomp:
-        if (st_state.dispatch) return 0; /* the program's to use: it cannot take anything from us */
+        if (st_state.dispatch || st_sets_filter(call)) return 0; /* the program's to use: it cannot take anything from us */
         return (uint32_t)args[0] < 2 ? ST_EPERM : 0;
     case __NR_dup2:
     case __NR_dup3: return st_kept(args[0]) || st_kept(args[1]) ? ST_EBADF : 0;

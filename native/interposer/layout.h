@@ -15,6 +15,7 @@
 #define ST_STUB_TRACE_END 96
 #define ST_STUB_CLONE 96 /* the same for a clone whose child has no altstack yet */
 #define ST_STUB_CLONE_TRAP 117
+#define ST_STUB_ALTSTACK 160   /* the child's sigaltstack */
 #define ST_STUB_CHILD_TRAP 183 /* under user dispatch nothing in the gate traps: what follows these jumps to dispatch.c */
 #define ST_STUB_LEAVE 192      /* the mask, the last registers, on to where the thread resumes: the way out of our handler */
 

@@ -20,6 +20,7 @@ struct mm_map { /* struct prctl_mm_map */
 struct orders {
     int64_t abi, fd, interpreter, signals;
     st_mask mask, ignored;
+    int64_t tid, sysno; /* who has called exec, and which */
 };
 
 static void say(const char *text)
@@ -271,13 +272,16 @@ static void set_name(const uint8_t *path)
     ST_SYS(__NR_prctl, PR_SET_NAME, name, 0, 0, 0);
 }
 
-/* The call that brought us here has returned 0, if in another program. */
-static void trace_exec(const struct stack *stack, const struct st_object objects[2])
+/* The call that brought us here has returned 0, if in another program. Where another thread than the first has made it, that
+ * is said before: it is the first thread's from now on. */
+static void trace_exec(const struct stack *stack, const struct orders *orders, const struct st_object objects[2])
 {
     struct st_block *block = st_block_at(0);
     const uint64_t args[6] = {stack->sp[1], (uint64_t)(stack->sp + 1), 0, 0, 0, 0};
-    if (st_traced(block, __NR_execve) || st_traced(block, __NR_execveat)) st_trace_exit(block, __NR_execve, args, 0, 0);
-    st_trace_exec(block, objects);
+    int moved = orders->tid != block->tid;
+    if (moved) st_trace_exec(block, (int32_t)orders->tid, objects);
+    if (st_traced(block, (int32_t)orders->sysno)) st_trace_exit(block, (int32_t)orders->sysno, args, 0, 0);
+    if (!moved) st_trace_exec(block, block->tid, objects);
 }
 
 /* Where the file of a descriptor has been mapped, said while the descriptor is still open. */
@@ -317,7 +321,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     st_state.ldso_high = interpreter.code_high;
     st_seal();
     if (st_state.ring->armed == 1) st_state.ring->armed = 2;
-    trace_exec(stack, objects);
+    trace_exec(stack, orders, objects);
     ST_SYS(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, &orders->mask, 0, 8); /* what has come since the exec arrives now */
     st_jump((uint64_t)stack->sp, orders->interpreter >= 0 ? interpreter.entry : program.entry);
 }
@@ -362,6 +366,8 @@ _Noreturn void st_load(uint64_t *sp)
     orders.signals = number(&at);
     orders.mask = mask(&at);
     orders.ignored = mask(&at);
+    orders.tid = number(&at);
+    orders.sysno = number(&at);
     if (orders.abi != ST_ABI) fail_version("parent", orders.abi);
     st_keep_exe((int32_t)orders.fd);
     arm(0, -1);

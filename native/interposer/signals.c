@@ -3,6 +3,7 @@
 #include "core.h"
 
 #define EFLAGS_ZERO 0x40ull
+#define SYS_SECCOMP 1
 #define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
 static void lock(struct st_sighand *hand)
@@ -350,6 +351,11 @@ static uint64_t bystander(int32_t signal, struct st_frame *frame, uint64_t out[3
 static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame *frame, uint64_t out[3])
 {
     struct st_context *uc = &frame->context;
+    int filtered = signal == ST_SIGSYS && frame->info.code == SYS_SECCOMP; /* by a filter of the program's own */
+    if (filtered && block->sigsys_blocked) {
+        take_default(signal, &frame->info);
+        return 0;
+    }
     if (signal == ST_SIGSYS && block->sigsys_blocked) {
         block->sigsys_pending = 1;
         block->sigsys_info = frame->info;
@@ -360,6 +366,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
         return 0;
     }
     st_show_site(block, uc);
+    if (filtered) frame->info.address = uc->regs.rip;
     struct st_sigaction action = take_action(block->sighand, signal);
     if (action.handler == ST_SIG_IGN && frame->info.code <= 0) return 0;
     if (action.handler <= ST_SIG_IGN) {
@@ -617,6 +624,11 @@ int st_emulate(struct st_block *block, struct st_context *uc, struct st_call *ca
         if ((int32_t)args[0] != 0 /* PTRACE_TRACEME */) return 0;
         block->traceme = 1;
         uc->regs.rax = 0;
+        return 1;
+    case __NR_prctl:
+    case __NR_seccomp:
+        if (!st_sets_filter(call)) return 0;
+        uc->regs.rax = (uint64_t)st_own_filter(call);
         return 1;
     case __NR_fork:
     case __NR_vfork:

@@ -144,6 +144,17 @@ void st_task_ends(void)
     if (ring && st_state.plan->tasks) __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
 }
 
+/* Whether the process goes on without this thread. One that has just been made does not know its number yet. */
+int st_other_threads(const struct st_block *block)
+{
+    for (uint32_t i = 0; i <= st_state.blocks && i < ST_BLOCKS; i++) {
+        const struct st_block *other = st_block_at(i);
+        if (other == block || !__atomic_load_n(&st_records[i].published, __ATOMIC_ACQUIRE) || other->used != 1) continue;
+        if (!other->tid || ST_SYS(__NR_tgkill, st_state.pid, other->tid, 0) == 0) return 1;
+    }
+    return 0;
+}
+
 /* A child that shares memory but not the parent's suspension: it gets a block of its own, and no signal until it has it.
  * Parent and child leave by the child's clone stub. */
 static void clone_shared(struct st_block *block, struct st_context *uc, struct st_call *call, uint64_t flags)

@@ -88,7 +88,7 @@ st_block_stubs:
     movl $__NR_sigaltstack, %eax
     jmp 2f
     .balign 16, 0xcc
-2:  syscall
+2:  syscall                                           /* ST_STUB_ALTSTACK */
     movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE0(%rip), %rdi
     movq st_records+ST_RECORD_BYTES*j+ST_REC_SAVE1(%rip), %rsi
     movl $NR_CHILD, %eax
@@ -152,9 +152,20 @@ st_sys:
 st_sigsys_entry:
     cld
     cmpl $1, 8(%rsi)            /* SYS_SECCOMP */
-    je st_on_sigsys
+    je 1f
     cmpl $2, 8(%rsi)            /* SYS_USER_DISPATCH */
     je st_on_sigsys
+    jmp st_signal_entry
+1:  leaq st_stubs(%rip), %rax   /* from a stub: a filter of the program's own asks for it */
+    cmpq %rax, ST_UC_REGS+128(%rdx)
+    jb st_on_sigsys
+    leaq st_gate_end(%rip), %rax
+    cmpq %rax, ST_UC_REGS+128(%rdx)
+    jae st_on_sigsys
+    movl 24(%rsi), %eax         /* si_syscall: unless it is ours */
+    subl $NR_POST, %eax
+    cmpl $NR_CHILD-NR_POST, %eax
+    jbe st_on_sigsys
     jmp st_signal_entry
 
 /* The kernel enters here for every signal that the program handles, all signals blocked.

@@ -36,25 +36,47 @@ void st_line_signal(struct st_lines *l, struct thread *t, const struct st_event 
     st_line_stack(l, b, (const uint8_t *)event, size);
 }
 
-void st_line_task_end(struct st_lines *l, struct thread *t, const struct st_event *event)
+static void say_end(struct st_lines *l, struct thread *t, int32_t status, uint64_t time)
 {
-    int32_t status = event->sysno;
     char room[16];
-    st_line_abandon(l, t, event->time);
     if (!(l->options.quiet & ST_QUIET_EXIT) && status != -1) {
         l->site = 0;
         l->number = -1;
         if (!(status & 0x7f)) {
-            struct st_buffer *b = st_line_begin(l, t, event->time);
+            struct st_buffer *b = st_line_begin(l, t, time);
             st_putf(b, "+++ exited with %d +++", status >> 8 & 0xff);
             st_line_end(l, t, b);
         } else if (st_bit(l->options.signals, status & 0x7f, 2)) {
-            struct st_buffer *b = st_line_begin(l, t, event->time);
+            struct st_buffer *b = st_line_begin(l, t, time);
             st_putf(b, "+++ killed by %s %s+++", st_signal_name((uint32_t)status & 0x7f, room), status & 0x80 ? "(core dumped) " : "");
             st_line_end(l, t, b);
         }
     }
     st_thread_forget(l, t);
+}
+
+/* Whether the process has another thread than its first and `but`. */
+static int has_more(const struct st_lines *l, const struct thread *but, int32_t pid)
+{
+    for (unsigned i = 0; i < ST_THREADS; i++)
+        for (const struct thread *t = l->buckets[i]; t; t = t->next)
+            if (t != but && t->pid == pid && t->tid != pid) return 1;
+    return 0;
+}
+
+/* A first thread that ends before the others stays until they are gone, as for whoever waits for the process. */
+void st_line_task_end(struct st_lines *l, struct thread *t, const struct st_event *event)
+{
+    struct thread *first = event->pid == event->tid ? NULL : st_thread_find(l, event->pid);
+    st_line_abandon(l, t, event->time);
+    if (event->flags & ST_EVENT_STAYS) {
+        t->ended = 1;
+        t->status = event->sysno;
+        return;
+    }
+    int last = first && first->ended && !has_more(l, t, event->pid);
+    say_end(l, t, t->ended ? t->status : event->sysno, event->time);
+    if (last) say_end(l, first, first->status, event->time);
 }
 
 /* A thread that is not the first of its process called execve: it takes the first one's number. */
@@ -63,12 +85,13 @@ void st_line_exec(struct st_lines *l, const struct st_event *event)
     struct thread *first = st_thread_of(l, event->pid, event->pid), *caller = st_thread_find(l, event->sysno);
     if (first) st_thread_comm(l, first);
     if (!first || !caller || first == caller) return;
+    first->ended = 0;
+    st_line_abandon(l, first, event->time); /* if that is a line, the caller's ends as any that another interrupts */
     if (st_line_open(l, caller) && caller->in_call && caller->shown) {
         struct st_buffer *b = st_line_target(l, caller);
         st_putf(b, " <pid changed to %d ...>", first->tid);
         st_line_end(l, caller, b);
     }
-    st_line_abandon(l, first, event->time);
     if (!(l->options.quiet & ST_QUIET_SUPERSEDED)) {
         struct st_buffer *b = st_line_begin(l, first, event->time);
         st_putf(b, "+++ superseded by execve in pid %d +++", event->sysno);

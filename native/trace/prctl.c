@@ -54,6 +54,7 @@ enum {
     ST_PR_GET_NAME = 16,
     ST_PR_GET_SECCOMP = 21,
     ST_PR_SET_SECCOMP = 22,
+    ST_PR_SET_SYSCALL_USER_DISPATCH = 59,
     ST_PR_CAPBSET_READ = 23,
     ST_PR_CAPBSET_DROP = 24,
     ST_PR_GET_CHILD_SUBREAPER = 37,
@@ -62,6 +63,23 @@ enum {
 };
 
 void st_filter(struct st_decoder *d, uint64_t address);
+
+/* PR_SET_SYSCALL_USER_DISPATCH: mode, the range that is let through, and the byte that switches it. */
+static void user_dispatch(struct st_decoder *d)
+{
+    static const char *const names[] = {"PR_SYS_DISPATCH_OFF", "PR_SYS_DISPATCH_EXCLUSIVE_ON", "PR_SYS_DISPATCH_INCLUSIVE_ON"};
+    st_comma(d);
+    if (d->args[1] < 3)
+        st_puts(d->out, names[d->args[1]]);
+    else
+        st_putf(d->out, "%#llx /* PR_SYS_DISPATCH_??? */", (unsigned long long)d->args[1]);
+    for (int i = 2; i < 4; i++) {
+        st_comma(d);
+        st_put_hex(d->out, d->args[i]);
+    }
+    st_comma(d);
+    st_address(d, d->args[4]);
+}
 
 static int prctl_entry(struct st_decoder *d, uint32_t option)
 {
@@ -114,6 +132,7 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
     case 19:
     case 25:
     case 40: st_comma(d); return 1;
+    case ST_PR_SET_SYSCALL_USER_DISPATCH: user_dispatch(d); return 0;
     case ST_PR_SET_SECCOMP:
         st_comma(d);
         st_set(d, ST_SET_SECCOMP_MODE, d->args[1]);

@@ -54,11 +54,19 @@ static void ends(struct st_tasks *tasks, const struct st_event *event)
         if (tasks->tasks[i].tid > 0 && tasks->tasks[i].pid == event->pid) tasks->tasks[i].status = event->sysno;
 }
 
+/* A thread that goes on as its process' first: nothing more is heard of its number. */
+static void superseded(struct st_tasks *tasks, int32_t tid)
+{
+    struct task *task = find(tasks, tid);
+    if (task) task->tid = -1;
+}
+
 void st_tasks_feed(struct st_tasks *tasks, const uint8_t *frames, uint64_t size)
 {
     while (size >= sizeof(struct st_event)) {
         const struct st_event *event = (const struct st_event *)frames;
         if (event->size < sizeof *event || event->size > size) return;
+        if (event->kind == ST_EVENT_EXEC && event->sysno != event->tid) superseded(tasks, event->sysno);
         if (event->kind == ST_EVENT_TASK || event->kind == ST_EVENT_EXEC) begins(tasks, event->pid, event->tid);
         if (event->kind == ST_EVENT_END) ends(tasks, event);
         frames += event->size;

@@ -13,6 +13,8 @@ struct thread {
     struct st_buffer text;              /* its own output, with `split` */
     struct st_buffer held;              /* a call's text until its status is known, with a status filter */
     struct st_buffer entry;             /* the frame of the call it is in */
+    uint8_t ended;                      /* its process goes on without it: what it ended with is said last */
+    int32_t status;                     /* that */
     uint8_t in_call, shown, incomplete; /* shown: the call is traced; incomplete: arguments are missing until its exit */
     uint64_t line_start;                /* 1 + where its unfinished line begins, counted from the start of all its text; 0: none */
     char comm[16];

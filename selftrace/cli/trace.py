@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -229,7 +230,8 @@ def _trace(options: TraceOptions, presented: str) -> int:
             tracer.select(selection)
         try:
             for item in ours:
-                signal.signal(item, _stop)
+                if signal.getsignal(item) != signal.SIG_IGN:  # what is ignored is so for the program too
+                    signal.signal(item, _stop)
             tracer.start()
             if options.command:
                 _let_go(options)
@@ -279,11 +281,24 @@ def execute(words: Sequence[str]) -> int:
     if os.path.basename(sys.argv[0]) == "strace":
         words = ["--follow-forks=none", *words]
         try:
-            return _execute(words)
+            return _as_strace(_execute(words))
         except CommandError as error:  # who calls us by its name expects to hear it
             print(f"{sys.argv[0]}: {error}", file=sys.stderr)
             return 1
     return _execute(words)
+
+
+def _as_strace(code: int) -> int:
+    """strace ends as its program did, by the same signal."""
+    if not 128 < code <= 128 + signal.NSIG or code - 128 not in signal.valid_signals():
+        return code
+    number = code - 128
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)
+    return code
 
 
 def _execute(words: Sequence[str]) -> int:

@@ -40,7 +40,7 @@ def _model(calls: dict[int, tuple[Capture, ...]], faults: tuple[Fault, ...], str
     return PolicyModel(
         name="children",
         default=Default(action="allow"),
-        tracing=Tracing(calls=calls, string_limit=string_limit),
+        tracing=Tracing(calls=calls, string_limit=string_limit, watched=True),
         rules=tuple(rules),
     )
 

@@ -169,6 +169,8 @@ class Tracing:
     follow: bool = True
     vdso: bool = True
     stack: Literal["", "native", "python"] = ""
+    watched: bool = False
+    """The program is seen and no more: it may have seccomp filters and io_uring of its own."""
     shim: str = ""
     """What reads Python stacks: a path."""
 

@@ -54,6 +54,7 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
             follow=options.follow,
             vdso=options.vdso,
             stack=stack(options),
+            watched=True,
             shim=shim if stack(options) == "python" else "",
         ),
         rules=tuple(rules),

@@ -35,6 +35,13 @@ class CallGates(GateCompiler):
             note=note,
         )
         assert row == 0
+        if self.model.tracing is not None and self.model.tracing.watched:
+            self.filter.pop()  # what a ring does is not seen, by strace neither
+        else:
+            self._rings()
+        self.row("integrity.arch", "integrity", "kill", "calls of i386 and x32", "kernel")
+
+    def _rings(self) -> None:
         rings = [self.number(n) for n in ("io_uring_setup", "io_uring_enter", "io_uring_register") if n in self.table.by_name]
         uring = self.row(
             "integrity.io_uring",
@@ -47,7 +54,6 @@ class CallGates(GateCompiler):
         self.filter[-1] = FilterRule(tuple(rings), (), Decision("deny", ENOSYS, uring))
         for sysno in rings:
             self.gates.setdefault(sysno, []).append(CallGate(ENOSYS, uring))
-        self.row("integrity.arch", "integrity", "kill", "calls of i386 and x32", "kernel")
 
     def hosting(self) -> None:
         """Once it is known whether programs may be started: what has to reach the interposer whatever the policy says."""

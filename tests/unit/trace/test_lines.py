@@ -82,10 +82,27 @@ def test_a_thread_that_calls_execve_takes_the_first_ones_number() -> None:
     ]
     assert text(*frames, prefix=lib.ST_PREFIX_ALWAYS).splitlines() == [
         "100   pause( <unfinished ...>",
-        '101   execve("/x", NULL, NULL <pid changed to 100 ...>',
+        '101   execve("/x", NULL, NULL <unfinished ...>',
         "100   <... pause resumed>) = ?",
         "100   +++ superseded by execve in pid 101 +++",
         "100   <... execve resumed>) = 0",
+    ]
+    assert text(frame(lib.ST_EVENT_TASK, 99), *frames[1:], prefix=lib.ST_PREFIX_ALWAYS).splitlines() == [
+        '101   execve("/x", NULL, NULL <pid changed to 100 ...>',
+        "100   +++ superseded by execve in pid 101 +++",
+        "100   <... execve resumed>) = 0",
+    ]
+
+
+def test_a_first_thread_that_ends_before_the_others() -> None:
+    """As strace has it, compared with its test threads-execve: it is there until its process ends."""
+    ended = [entry("exit", 42), frame(lib.ST_EVENT_END, 42 << 8, flags=lib.ST_EVENT_STAYS)]
+    other = [entry("pause", tid=101), frame(lib.ST_EVENT_END, 0, tid=101)]
+    assert text(*ended, *other, prefix=lib.ST_PREFIX_ALWAYS).splitlines() == [
+        "100   exit(42) = ?",
+        "101   pause() = ?",
+        "101   +++ exited with 0 +++",
+        "100   +++ exited with 42 +++",
     ]
 
 
