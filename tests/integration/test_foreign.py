@@ -7,25 +7,17 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from foreign_suites import OURS, SUITES, environment, unpacked
 
 import selftrace
 from selftrace import Result
 
-ROOT = Path(__file__).resolve().parents[2]
-SDISTS = Path(os.environ.get("SELFTRACE_SDISTS", ROOT / "build" / "sdists"))
-OFFLINE_REQUESTS = (
-    *(f"tests/test_{name}.py" for name in "utils structures hooks help packages adapters lowlevel requests".split()),
-    "-k",
-    # the others look up names, or connect to addresses that must not answer
-    "not test_requests or HTTP_200 or cookie or POST or redirect or auth or CaseInsensitive or Morsel",
-)
 NOTHING = r"(?!)"
 STARTS_PROGRAMS = {
     "attrs": NOTHING,
@@ -34,14 +26,6 @@ STARTS_PROGRAMS = {
     "requests": NOTHING,
 }
 """Tests that start another program, which builtin:python refuses: a pager, an editor, a second Python."""
-OURS = ("-p", "no:asyncio", "-p", "no:pytest_cov", "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
-"""Plugins that our own tests need, and the warning about an editable install's import hook: some suites make warnings errors."""
-SUITES: dict[str, tuple[str, ...]] = {
-    "attrs": (),
-    "click": ("-W", "ignore::pytest.PytestRemovedIn10Warning", "-W", "ignore::DeprecationWarning"),
-    "jinja2": (),
-    "requests": OFFLINE_REQUESTS,
-}
 
 
 @pytest.fixture
@@ -62,17 +46,7 @@ def verdicts(result: Result) -> set[str]:
 
 @pytest.mark.parametrize("name", SUITES)
 def test_suites(name: str, place: Path) -> None:
-    archives = list(SDISTS.glob(f"{name}-*.tar.gz"))
-    assert archives, f"no source of {name} in {SDISTS}: README's second command downloads it"
-    with tarfile.open(archives[0]) as archive:
-        archive.extractall(place)
-    (source,) = place.iterdir()
-    env = {
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(source / "src"),
-        "COLUMNS": "200",
-        "HYPOTHESIS_STORAGE_DIRECTORY": "/dev/null",
-    }
+    source = unpacked(name, place)
     found = {}
     for backend in ("none", "trap"):
         found[backend] = selftrace.run(
@@ -82,7 +56,7 @@ def test_suites(name: str, place: Path) -> None:
             cwd=source,
             policy="builtin:python",
             backend=backend,
-            env=env,
+            env=environment(source),
         )
         assert found[backend].reason == "exit", found[backend].stderr[-2000:]
         assert re.search(rb"\d+ passed", found[backend].stdout), found[backend].stdout[-2000:]
