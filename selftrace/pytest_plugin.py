@@ -52,7 +52,7 @@ def _wanted(item: pytest.Item) -> tuple[bool, bool, bool]:
     return fault, policy, "syscalls" in getattr(item, "fixturenames", ())
 
 
-def _missing(*, policy: bool, dispatch: bool) -> str:
+def _missing(*, runs: bool, dispatch: bool) -> str:
     """What the platform lacks; empty: nothing."""
     from selftrace.errors import SelftraceError
 
@@ -61,7 +61,7 @@ def _missing(*, policy: bool, dispatch: bool) -> str:
             from selftrace.inprocess.engine import engine
 
             engine()
-        if policy:
+        if runs:
             from selftrace.kernel.features import probe, require_platform
 
             require_platform()
@@ -75,9 +75,10 @@ def _missing(*, policy: bool, dispatch: bool) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what cannot be done here."""
     fault, policy, syscalls = _wanted(item)
-    if not (fault or policy or syscalls or "selftrace_run" in getattr(item, "fixturenames", ())):
+    run = "selftrace_run" in getattr(item, "fixturenames", ())
+    if not (fault or policy or syscalls or run):
         return
-    missing = _missing(policy=policy, dispatch=fault or syscalls)
+    missing = _missing(runs=policy or run, dispatch=fault or syscalls)
     if missing and item.config.getoption("--selftrace-required"):
         pytest.fail(f"selftrace is required: {missing}", pytrace=False)
     if missing:

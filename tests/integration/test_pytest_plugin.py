@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 
 import pytest
 
@@ -213,23 +214,33 @@ def test_run(selftrace_run):
     result.assert_outcomes(passed=1)
 
 
+NO_DISPATCH = "import selftrace.inprocess.engine as module; name = 'engine'"
+NO_LINUX = "import selftrace.kernel.features as module; name = 'require_platform'"
+NEEDS = {
+    "fault": (NO_DISPATCH, '@pytest.mark.fault("fsync", error="EIO")\ndef test_it(): pass'),
+    "syscalls": (NO_DISPATCH, "def test_it(syscalls): pass"),
+    "syscall_policy": (NO_LINUX, '@pytest.mark.syscall_policy("builtin:no-network")\ndef test_it(): pass'),
+    "selftrace_run": (NO_LINUX, 'def test_it(selftrace_run): selftrace_run(code="pass")'),
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
 @pytest.mark.parametrize(("options", "outcome"), [((), "skipped"), (("--selftrace-required",), "errors")])
-def test_elsewhere(suite: pytest.Pytester, options: tuple[str, ...], outcome: str) -> None:
+def test_elsewhere(suite: pytest.Pytester, need: str, options: tuple[str, ...], outcome: str) -> None:
+    """Where the platform lacks what a test needs: it says what, and is skipped, or fails. Other tests run."""
+    what, test = NEEDS[need]
     suite.makeconftest(
-        "import selftrace.inprocess.engine as engine\nfrom selftrace.errors import UnsupportedError\n"
-        "def fail(): raise UnsupportedError('kernel 5.4 has no Syscall User Dispatch', 'use 5.11')\nengine.engine = fail\n"
+        f"{what}\nfrom selftrace.errors import UnsupportedError\n"
+        "def fail(): raise UnsupportedError('kernel 5.4 is too old', 'use 5.11')\nsetattr(module, name, fail)\n"
     )
-    result = run(
-        suite, '@pytest.mark.fault("fsync", error="EIO")\ndef test_it(): pass\ndef test_other(): pass\n', "-ra", *options
-    )
-    outcomes = {"passed": 1, outcome: 1}
-    result.assert_outcomes(**outcomes)
-    assert "5.4" in result.stdout.str()
+    result = run(suite, f"{test}\ndef test_other(): pass\n", "-ra", *options)
+    result.assert_outcomes(**{"passed": 1, outcome: 1})
+    assert "kernel 5.4 is too old" in result.stdout.str()
 
 
 def test_with_xdist(suite: pytest.Pytester) -> None:
     if importlib.util.find_spec("xdist") is None:
-        pytest.skip("pytest-xdist is missing")
+        pytest.skip("pytest-xdist is missing: pip install pytest-xdist")
     result = run(
         suite,
         """
@@ -252,7 +263,7 @@ def test_policy(n):
 
 def test_with_asyncio(suite: pytest.Pytester) -> None:
     if importlib.util.find_spec("pytest_asyncio") is None:
-        pytest.skip("pytest-asyncio is missing")
+        pytest.skip("pytest-asyncio is missing: pip install pytest-asyncio")
     result = run(
         suite,
         """
@@ -268,19 +279,34 @@ async def test_it(syscalls):
     result.assert_outcomes(passed=1)
 
 
-def test_with_coverage(suite: pytest.Pytester) -> None:
+@pytest.mark.parametrize("core", ["ctrace", "pytrace", "sysmon"])
+def test_with_coverage(suite: pytest.Pytester, core: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On sys.settrace in C and in Python, and on sys.monitoring: no call of coverage's is seen, and it sees each line."""
     if importlib.util.find_spec("pytest_cov") is None:
-        pytest.skip("pytest-cov is missing")
+        pytest.skip("pytest-cov is missing: pip install pytest-cov")
+    if core == "sysmon" and sys.version_info < (3, 12):
+        pytest.skip("sys.monitoring came with Python 3.12")
+    monkeypatch.setenv("COVERAGE_CORE", core)
+    suite.makepyfile(work="import os\ndef work(way):\n    if way:\n        os.getppid()\n        return 1\n    return 2\n")
     result = run(
         suite,
         """
+from work import work
+
 def test_it(syscalls):
-    os.getppid()
-    assert [event.name for event in syscalls.calls() if event.name not in ("mmap", "munmap", "brk")] == ["getppid"]
+    work(True)
+    assert [event.name for event in syscalls.calls() if event.name not in ("mmap", "munmap", "brk", "futex")] == ["getppid"]
+
+@pytest.mark.fault("getppid", retval=7)
+def test_fault():
+    assert os.getppid() == 7
+    work(True)
 """,
-        "--cov=.",
+        "--cov=work",
+        "--cov-report=term-missing",
     )
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["work.py*6*1*83%*6"])
 
 
 def test_unittest_classes(suite: pytest.Pytester) -> None:
