@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 BUILTIN = "builtin:"
 DEFAULT = "builtin:untrusted-script"
 DEFAULT_PROGRAM = "builtin:untrusted-program"
+_MOST_BASES = 8
+"""The reader follows no more either."""
 
 
 class Policy:
@@ -199,16 +201,36 @@ def _tree(path: str) -> tuple[str, ...]:
 
 
 def places_cwd(policy: Policy) -> bool:
-    """Whether its own file speaks of ${CWD}: then it says itself what of a --cwd is granted."""
+    """Whether its file, or one that it extends and that is not shipped, speaks of ${CWD}.
+
+    Then it says itself what of a --cwd is granted.
+    """
     if policy.text is not None:
-        return "${CWD}" in policy.text
-    if policy.name.startswith(BUILTIN):
-        return False
+        return _speaks_of_cwd(policy.text.encode(), os.getcwd())
+    return not policy.name.startswith(BUILTIN) and _file_speaks_of_cwd(policy.name)
+
+
+def _file_speaks_of_cwd(path: str, depth: int = 0) -> bool:
     try:
-        with open(policy.name, "rb") as file:
-            return b"${CWD}" in file.read()
+        with open(path, "rb") as file:
+            return _speaks_of_cwd(file.read(), os.path.dirname(os.path.realpath(path)), depth)
     except OSError:
         return False  # said with its place when it is read
+
+
+def _speaks_of_cwd(text: bytes, directory: str, depth: int = 0) -> bool:
+    if b"${CWD}" in text:
+        return True
+    if b"extends" not in text or depth > _MOST_BASES:
+        return False
+    import tomllib
+
+    try:
+        bases = tomllib.loads(text.decode()).get("extends")
+    except ValueError:
+        return False  # likewise
+    paths = [base for base in (bases if isinstance(bases, list) else [bases]) if isinstance(base, str)]
+    return any(_file_speaks_of_cwd(os.path.join(directory, path), depth + 1) for path in paths if not path.startswith(BUILTIN))
 
 
 def load(source: Policy | str | Path | None, *, vars: Mapping[str, str] | None = None) -> Policy:

@@ -194,7 +194,17 @@ def clear(case: Case, work: Path) -> None:
         (work / name).unlink(missing_ok=True)
 
 
-def enforced(policy: Policy | Path, work: Path, words: list[str]) -> Result:
+def made_by(work: Path, run: Callable[[], Result]) -> tuple[Result, dict[str, bytes]]:
+    """A run, and the files that it left, which are removed."""
+    before = set(work.iterdir())
+    result = run()
+    made = {path.name: path.read_bytes() for path in set(work.iterdir()) - before}
+    for name in made:
+        (work / name).unlink()
+    return result, made
+
+
+def enforced(policy: Policy | Path | str, work: Path, words: list[str]) -> Result:
     return selftrace.run(argv=words, policy=policy, cwd=work)
 
 
@@ -214,9 +224,12 @@ def test_held_out_runs_are_fine_and_attacks_are_not(name: str, place: Path, feat
     work = place / "work"
     for words in (*case.training, *case.held_out):
         clear(case, work)
-        result = enforced(policy, work, words)
+        result, made = made_by(work, lambda words=words: enforced(policy, work, words))
         assert (result.reason, result.exit_code) == ("exit", 0), (words, result.stderr[-2000:], result.notes)
         assert result.violations == (), (words, [str(violation) for violation in result.violations])
+        free, made_free = made_by(work, lambda words=words: enforced("builtin:observe", work, words))
+        assert (result.stdout, result.stderr, made) == (free.stdout, free.stderr, made_free), words
+        assert result.stdout or made
     job = Job("program", "/usr/bin/true", ("true",))
     context = make_context(job, str(place / "tmp"), str(work), interpreter(job.python))
     plan = compile_plan(Policy.load(policy).model(context), features)
