@@ -52,9 +52,8 @@ def times(value: float) -> str:
     return f"{value:.0f} ×" if value >= 20 else f"{value:.1f} ×"
 
 
-def _ratio(result: Mapping[str, Any], name: str, baseline: str = "") -> float:
-    values = result["values"]
-    return float(values[name] / values[baseline or result["baseline"]])
+def _ratio(result: Mapping[str, Any], name: str) -> float:
+    return float(result["values"][name] / result["values"][result["baseline"]])
 
 
 def micro_table(results: Results) -> list[str]:
@@ -63,10 +62,6 @@ def micro_table(results: Results) -> list[str]:
     for label, name, of in ROWS:
         if name in results and all(what in results[name]["values"] for what in of):
             lines.append(f"| {label} | {' / '.join(times(_ratio(results[name], what)) for what in of)} |")
-    calls = results.get("getppid")
-    if calls and all(name in calls["values"] for name in _C):
-        label = "for comparison, from C: user notification on the same core / left to the scheduler, ptrace the same"
-        lines.append(f"| {label} | {' / '.join(times(_ratio(calls, name, 'C, alone')) for name in _C)} |")
     return [*lines, *_absolute(results), *_programs(results)]
 
 
@@ -109,6 +104,16 @@ def recording_table(results: Results) -> list[str]:
         keys = ("× theirs to our capture's", "× theirs to our text's")
         lines += [f"| {name} | {' | '.join(times(of[key]) for key in keys)} |" for name, of in theirs.items()]
     return lines
+
+
+def mechanism_table(results: Results) -> list[str]:
+    """One call under each mechanism."""
+    found = _group(results, "a call by mechanism")
+    if not found:
+        return []
+    lines = ["| one getppid under each mechanism, ns | one core | left to the scheduler |", "|---|--:|--:|"]
+    names = next(iter(found.values()))
+    return lines + [f"| {name} | {' | '.join(f'{of[name]:,.0f}' for of in found.values())} |" for name in names]
 
 
 def _programs(results: Results) -> list[str]:

@@ -18,7 +18,7 @@ from benchmarks.tools import Tools
 from selftrace.comparison.metadata import machine
 
 CASES = (
-    *("getppid", "open_close", "rules", "arguments", "threads", "start", "memory", "exec", "programs"),
+    *("mechanisms", "getppid", "open_close", "rules", "arguments", "threads", "start", "memory", "exec", "programs"),
     *("tracing", "trace", "python_ptrace"),
 )
 
