@@ -1,6 +1,6 @@
 """Whether comparisons of one program agree: `python benchmarks/agree.py [--runs 3] [--rounds 7] -- PROG ARGS`, or of files that
 `selftrace compare --json` wrote: `python benchmarks/agree.py A.json B.json C.json`. Ends with 1 where two mechanisms that are
-more than a tenth apart in one run are the other way round in another."""
+surely more than a tenth apart in one run are the other way round in another."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from selftrace.comparison.result import CONDITIONS
 from selftrace.comparison.statistics import contradictions
 
 
+def _samples(run: Comparison, condition: str) -> dict[str, list[float]]:
+    return {row.name: row.measured[condition].programs for row in run.rows if condition in row.measured}
+
+
 def report(runs: list[Comparison]) -> int:
     """Prints each run's ranking, and what contradicts."""
     wrong = 0
@@ -23,7 +27,7 @@ def report(runs: list[Comparison]) -> int:
             base = run.row("none").measured[condition].program_s
             ranks = [f"{name} {value / base:.2f}" for name, value in run.medians(condition).items()]
             print(f"  load {run.metadata['load']}: {' < '.join(ranks)}")
-        for slow, fast in contradictions([run.medians(condition) for run in runs]):
+        for slow, fast in contradictions([_samples(run, condition) for run in runs]):
             shaky = [name for name in (slow, fast) if any(run.row(name).measured[condition].unstable for run in runs)]
             print(f"  not agreed: {slow} slower than {fast}{' (unstable: ' + ', '.join(shaky) + ')' if shaky else ''}")
             wrong += 1

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 
+from selftrace.backends.base import Launch
 from selftrace.comparison import mechanisms, outcome, process
 from selftrace.comparison.interposed import Survey, Trapped
 from selftrace.comparison.metadata import machine
@@ -22,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from selftrace.backends.base import Launch
     from selftrace.comparison.mechanisms import Mechanism, Place
     from selftrace.comparison.outcome import Outcome
     from selftrace.comparison.process import Streams
@@ -77,6 +77,8 @@ class _Measurement:
     def survey(self) -> None:
         """Which calls the program makes, and which files it writes."""
         words = [self.job.target, *self.job.args[1:]]
+        self.say("a first run")  # which may do what is not to be done again: caches, an index
+        self._look_at(Launch(list(self.job.args), self.place.env, program=self.job.target))
         self.say("counting calls")
         with contextlib.closing(Trapped()) as trapped:
             self._look_at(trapped.launch(words, self.place.env))

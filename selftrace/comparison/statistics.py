@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 from statistics import median
 
 TYPE_CHECKING = False
@@ -74,16 +75,20 @@ def paired_excess(values: Sequence[float], base: Sequence[float]) -> float:
     return median([a - b for a, b in zip(values, base, strict=True)])
 
 
-def contradictions(runs: Sequence[Mapping[str, float]], *, apart: float = 1.10) -> list[tuple[str, str]]:
-    """Pairs (slower, faster) that are more than `apart` from each other in one run and in another the other way round.
+def apart(slow: Sequence[float], fast: Sequence[float], *, by: float = 1.10) -> bool:
+    """Whether one is slower, surely and by so much that it matters."""
+    return median(slow) > median(fast) * by and chance(slow, fast) < CHANCE
 
-    runs: name → median, of each run.
+
+def contradictions(runs: Sequence[Mapping[str, Sequence[float]]]) -> list[tuple[str, str]]:
+    """Pairs (slower, faster) that are `apart` in one run, and whose medians in another are the other way round.
+
+    runs: name → samples, of each run.
     """
     found: dict[tuple[str, str], None] = {}
     for run in runs:
-        for slow, high in run.items():
-            for fast, low in run.items():
-                others = [other for other in runs if slow in other and fast in other]
-                if high > low * apart and any(other[slow] <= other[fast] for other in others):
-                    found[slow, fast] = None
+        for slow, fast in permutations(run, 2):
+            others = [other for other in runs if slow in other and fast in other]
+            if any(median(other[slow]) <= median(other[fast]) for other in others) and apart(run[slow], run[fast]):
+                found[slow, fast] = None
     return list(found)

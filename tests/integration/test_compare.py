@@ -94,6 +94,12 @@ def test_what_varies_by_itself_is_not_compared(tmp_path: Path) -> None:
     assert "the program ends with exit status 5" in found["notes"]
 
 
+def test_what_is_only_done_once_is_not_counted(tmp_path: Path) -> None:
+    code = "import os\nif not os.path.exists('built'):\n for n in range(5000): os.getppid()\nopen('built', 'w').close()\n"
+    found = measured("--rounds", "1", "--only", "floor", "--", "/usr/bin/python3", "-c", code, cwd=tmp_path)
+    assert "getppid" not in found["calls"] and found["call_count"] < 5000
+
+
 def test_prepare_and_input(tmp_path: Path) -> None:
     (tmp_path / "in").write_text("one\ntwo\n")
     words = ["--prepare", "rm -f once", "--input", "in", "--rounds", "1", "--only", "floor"]

@@ -61,9 +61,16 @@ def test_what_is_added_is_taken_round_by_round() -> None:
     assert paired_excess([2.0, 1.5, 9.0], base) == median([1.0, 0.5, 4.0])
 
 
+def around(*values: float) -> dict[str, list[float]]:
+    """Seven samples around each value, of mechanisms a, b, c …"""
+    return {"abcdef"[at]: [value * (1 + n / 100) for n in range(-3, 4)] for at, value in enumerate(values)}
+
+
 def test_contradictions() -> None:
-    first = {"none": 1.0, "trap": 2.0, "strace": 20.0}
-    assert contradictions([first, {"none": 1.1, "trap": 1.9, "strace": 25.0}]) == []
-    assert contradictions([first, {"none": 1.0, "trap": 21.0, "strace": 20.0}]) == [("strace", "trap")]
-    assert contradictions([{"a": 1.0, "b": 1.05}, {"a": 1.05, "b": 1.0}]) == [], "less than a tenth apart"
-    assert contradictions([first, {"none": 1.0}]) == []
+    assert contradictions([around(1, 2, 20), around(1.1, 1.9, 25)]) == []
+    assert contradictions([around(1, 2, 20), around(1, 21, 20)]) == [("c", "b")]
+    assert contradictions([around(1, 1.05), around(1.05, 1)]) == [], "less than a tenth apart"
+    assert contradictions([around(1, 2), around(1)]) == []
+    scattered = {"a": [1.0, 9, 1, 9, 1, 1, 9], "b": [2.0, 1, 9, 2, 9, 2, 1]}
+    assert contradictions([scattered, around(3, 1)]) == [("a", "b")]
+    assert contradictions([scattered, around(1, 3)]) == [], "more than a tenth apart, but not surely"
