@@ -8,11 +8,11 @@
 #include "internal.h"
 
 /* Nothing but the options that are asked for: a supervisor's death is the program's only where it is a sandbox. */
-long st_seize(const struct st_ptrace *s, int32_t tid)
+long st_seize(const struct st_ptrace *s, int32_t tid, int filtered)
 {
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC;
     if (s->options.flags & ST_PTRACE_FOLLOW) options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
-    if (s->options.flags & ST_PTRACE_FILTER) options |= PTRACE_O_TRACESECCOMP;
+    if (filtered) options |= PTRACE_O_TRACESECCOMP; /* else a program's own RET_TRACE would come to us */
     if (s->options.flags & ST_PTRACE_EXITKILL) options |= PTRACE_O_EXITKILL;
     return ptrace(PTRACE_SEIZE, tid, 0, options) ? -errno : 0;
 }
@@ -21,7 +21,7 @@ long st_seize(const struct st_ptrace *s, int32_t tid)
 static int take(struct st_ptrace *s, int32_t tid)
 {
     if (st_task_find(s, tid)) return 0;
-    long error = st_seize(s, tid);
+    long error = st_seize(s, tid, 0);
     if (error) return (int)error;
     struct st_task *t = st_task_new(s, tid);
     if (!t) return -ENOMEM; /* it is let go when we end */

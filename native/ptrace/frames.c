@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #include "../trace/capture.h"
@@ -98,7 +99,8 @@ void st_frame_signal(struct st_ptrace *s, struct st_task *t, int signal, int has
     struct st_event *event = begin(s, t, ST_EVENT_SIGNAL, signal, sizeof *event);
     if (has_info && !ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info)) {
         struct st_chunk *chunk = (struct st_chunk *)(event + 1);
-        *chunk = (struct st_chunk){0, sizeof info, ST_CHUNK_MEMORY};
+        uint64_t at = (uint64_t)ptrace(PTRACE_PEEKUSER, t->tid, offsetof(struct user_regs_struct, rip), 0);
+        *chunk = (struct st_chunk){at, sizeof info, ST_CHUNK_MEMORY};
         memcpy(chunk + 1, &info, sizeof info);
         event->size += (uint32_t)(sizeof *chunk + sizeof info);
     }

@@ -1,6 +1,7 @@
 /* The supervisor's own state, shared by its files. */
 #ifndef ST_PTRACE_INTERNAL_H
 #define ST_PTRACE_INTERNAL_H
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -66,8 +67,9 @@ struct st_ptrace {
     uint64_t used, room;
     timer_t timer;
     uint8_t idle;
-    uint64_t ticks;    /* that have been looked at */
-    int32_t last, cpu; /* the task that stopped last; the processor that we are pinned to */
+    uint64_t ticks;       /* that have been looked at */
+    int32_t last, cpu;    /* the task that stopped last; the processor that we are pinned to, -1: to none */
+    cpu_set_t processors; /* that we may run on */
 };
 
 static inline int st_has(const uint64_t bits[ST_TRACE_BITS], int32_t n)
@@ -118,7 +120,7 @@ void st_hold(struct st_ptrace *s, struct st_task *t, uint32_t delay_us, int sign
 void st_release(struct st_ptrace *s, struct st_task *t);
 int st_let_go(struct st_ptrace *s, struct st_task *t, int signal);
 /* attach.c */
-long st_seize(const struct st_ptrace *s, int32_t tid);
+long st_seize(const struct st_ptrace *s, int32_t tid, int filtered);
 void st_detach_again(struct st_ptrace *s);
 /* pace.c */
 int st_pace_begin(struct st_ptrace *s);

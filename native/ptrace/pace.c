@@ -37,6 +37,7 @@ int st_pace_begin(struct st_ptrace *s)
     struct sigaction action = {.sa_handler = tick}; /* no SA_RESTART: it is to interrupt */
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = number()};
     event.sigev_notify_thread_id = (int)syscall(SYS_gettid);
+    sched_getaffinity(0, sizeof s->processors, &s->processors);
     if (!users++) sigaction(number(), &action, &former);
     if (!timer_create(CLOCK_MONOTONIC, &event, &s->timer)) {
         s->idle = 2;
@@ -51,6 +52,7 @@ int st_pace_begin(struct st_ptrace *s)
 void st_pace_end(struct st_ptrace *s)
 {
     timer_delete(s->timer);
+    if (s->cpu >= 0) sched_setaffinity(0, sizeof s->processors, &s->processors);
     if (!--users) sigaction(number(), &former, NULL);
 }
 
@@ -107,7 +109,7 @@ void st_pin(struct st_ptrace *s)
     cpu_set_t set;
     if ((s->options.flags & ST_PTRACE_UNPINNED) || !s->last) return;
     int cpu = processor_of(s->last);
-    if (cpu < 0 || cpu == s->cpu || cpu >= CPU_SETSIZE) return;
+    if (cpu < 0 || cpu == s->cpu || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &s->processors)) return;
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     if (!sched_setaffinity(0, sizeof set, &set)) s->cpu = cpu;

@@ -33,7 +33,7 @@ static void child(const struct plan *plan)
 /* The child is seized and interrupted before it may go on: it is in our hands from its next instruction. */
 static int take(struct st_ptrace *s, int32_t pid, const struct plan *plan, int gate)
 {
-    long error = st_seize(s, pid);
+    long error = st_seize(s, pid, plan->filter.len != 0);
     struct st_task *t = error ? NULL : st_task_new(s, pid);
     if (!t) {
         kill(pid, SIGKILL);

@@ -8,9 +8,10 @@
  * the calling thread is stopped, and answers by an st_ptrace_verdict. Where another thread can still write what a pointer argument
  * leads to, a verdict on it is advisory (the kernel reads it again); a verdict on numbers holds. `leave` is called when such a
  * call returns, if `enter` set `leaves`; it may change the result. Both run between two stops of the program: what they cost is
- * added to each such call (a stop and its resumption cost 3 to 4 us on one core, a call that is shown has two). With
- * ST_PTRACE_FILTER calls that neither `trace` nor `stops` nor a fault names run at the speed of the kernel's filter.
- * ST_PTRACE_EXITKILL makes a supervisor's death the program's: for sandboxes, never for traces.
+ * added to each such call. A stop and its resumption cost 7 us on one core (strace's 8.5); a call that is shown or has a `leave`
+ * stops twice, one that is only judged, under a filter, once. With ST_PTRACE_FILTER calls that neither `trace` nor `stops` nor a
+ * fault names run at the speed of the kernel's filter. ST_PTRACE_EXITKILL makes a supervisor's death the program's: for
+ * sandboxes, never for traces.
  *
  * What a filter sends to us comes back as ENOSYS when we are gone, and nobody can take a filter off: programs started with
  * ST_PTRACE_FILTER are not let go by st_ptrace_detach, but go on unseen. */

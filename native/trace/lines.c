@@ -113,7 +113,7 @@ static void frame(struct st_lines *l, const struct st_event *event, uint32_t siz
         break;
     case ST_EVENT_SIGNAL: st_line_signal(l, t, event, size); break;
     case ST_EVENT_END: st_line_task_end(l, t, event); break;
-    default: break; /* a task that begins is known from now on */
+    default: st_thread_comm(l, t); /* a task that begins: it may be gone when its next line is written */
     }
 }
 

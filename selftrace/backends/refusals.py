@@ -39,6 +39,13 @@ def _user(uid: int) -> str:
         return f"uid {uid}"
 
 
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return 0
+
+
 def _number(path: str) -> int:
     try:
         with open(path) as file:
@@ -72,7 +79,7 @@ def beforehand(pid: int) -> str:
         return "there is no such process"
     if int(status.get("Tgid", "0")) == os.getpid():
         return "that is selftrace itself"
-    if status.get("State", "").startswith(("Z", "X")) and len(os.listdir(f"/proc/{pid}/task")) < 2:
+    if status.get("State", "").startswith(("Z", "X")) and _threads(pid) < 2:
         return f"it is a zombie: it has ended, and its parent, {status['PPid']}, has not asked for its status"
     if _is_kernel_thread(pid):
         return "it is a thread of the kernel, which makes no system calls"

@@ -10,7 +10,7 @@ import time
 
 from selftrace import __version__
 from selftrace.calls import table
-from selftrace.errors import CommandError, UnsupportedError
+from selftrace.errors import CommandError, SelftraceError, UnsupportedError
 from selftrace.trace.options import TraceOptions, parse, usage
 
 TYPE_CHECKING = False
@@ -282,7 +282,7 @@ def execute(words: Sequence[str]) -> int:
         words = ["--follow-forks=none", *words]
         try:
             return _as_strace(_execute(words))
-        except CommandError as error:  # who calls us by its name expects to hear it
+        except SelftraceError as error:  # who calls us by its name expects to hear it
             print(f"{sys.argv[0]}: {error}", file=sys.stderr)
             return 1
     return _execute(words)
