@@ -109,7 +109,7 @@ def afterwards(pid: int, error: OSError) -> str:
         owner = _user(max(uids))
         return f"it belongs to {owner}: attach as {owner} or as root"
     try:
-        dumpable = os.stat(f"/proc/{pid}").st_uid in uids
+        dumpable = os.stat(f"/proc/{pid}/status").st_uid in uids  # the directory itself is always the user's
     except OSError:
         return "there is no such process"
     if os.geteuid() and not dumpable:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+from contextlib import contextmanager
 
 from selftrace.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from selftrace.prompt.shell import Prompt
     from selftrace.ptrace import Tracee
 
@@ -53,13 +57,27 @@ def execute(arguments: argparse.Namespace) -> int:
     tracee = _begin(arguments)
     prompt = Prompt(tracee)
     try:
-        tracee.follow_fork = arguments.follow_fork
-        prompt.say(tracee.stop)
-        if not _commands(prompt, arguments) and not arguments.batch:
-            prompt.cmdloop()
+        with _heartbeat():
+            tracee.follow_fork = arguments.follow_fork
+            prompt.say(tracee.stop)
+            if not _commands(prompt, arguments) and not arguments.batch:
+                prompt.cmdloop()
     finally:
         prompt.close()
     return 1 if prompt.failed and arguments.batch else 0
+
+
+@contextmanager
+def _heartbeat() -> Iterator[None]:
+    """Python's part of a signal handler runs when a system call that waits is interrupted. A SIGTERM that comes just before
+    that call would be seen after the next key; so something comes twice a second."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def _begin(arguments: argparse.Namespace) -> Tracee:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Mapping, Sequence
 
@@ -25,6 +26,8 @@ def spawn(
     files: descriptors for 0, 1 and 2; None keeps ours. Raises CommandError (exit code 127, 126) for what cannot be
     executed, and OSError for what cannot be traced.
     """
+    if "/" not in command[0] and shutil.which(command[0], path=(os.environ if env is None else env).get("PATH")) is None:
+        raise CommandError(f"{command[0]}: {os.strerror(errno.ENOENT)}", 127)
     gate, lift = os.pipe()
     told, tell = os.pipe()
     pid = os.fork()
