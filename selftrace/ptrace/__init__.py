@@ -11,9 +11,10 @@ from selftrace.ptrace.calls import CallHandler, TracedCall
 from selftrace.ptrace.expressions import ExpressionError
 from selftrace.ptrace.memory import Memory, MemoryFault
 from selftrace.ptrace.registers import RegisterError
+from selftrace.ptrace.running import TraceeError
 from selftrace.ptrace.stops import Stop
 from selftrace.ptrace.symbols import Place, SymbolError
-from selftrace.ptrace.tracee import Tracee, TraceeError
+from selftrace.ptrace.tracee import Tracee
 from selftrace.ptrace.unwinding import Frame
 
 __all__ = [

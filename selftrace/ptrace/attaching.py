@@ -52,7 +52,7 @@ def _seize(pid: int, tid: int, taken: list[int]) -> bool:
             raise AttachError(pid, "it has just ended") from None
         return False
     except OSError as error:
-        if taken:
+        if taken or refusals.status_of(tid).get("State", "").startswith("Z"):  # a first thread that has ended before the others
             return False
         raise AttachError(pid, refusals.afterwards(pid, OSError(error.errno, os.strerror(error.errno or errno.EPERM)))) from None
     taken.append(tid)

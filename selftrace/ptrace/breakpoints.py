@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selftrace.errors import SelftraceError
-from selftrace.ptrace.maps import mapping_at, mappings
+from selftrace.ptrace.maps import mapping_at
 from selftrace.ptrace.stops import Stop, Task
 from selftrace.ptrace.waiting import interruptible
 
@@ -125,7 +125,7 @@ class Breakpoints:
             self.lay()
 
     def _check(self, addresses: list[int]) -> None:
-        maps = mappings(self._tracee.pid)
+        maps = self._tracee.maps()
         for address in addresses:
             mapping = mapping_at(maps, address)
             if mapping is None:

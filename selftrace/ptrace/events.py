@@ -76,9 +76,10 @@ class Events:
     def _ended(self, task: Task, status: int) -> Stop | None:
         self._group.remove(task)
         tracee = task.tracee
-        if task.tid != tracee.pid:
+        others = list(self._group.of(tracee))
+        if task.tid != tracee.pid and others:
             return None
-        for other in self._group.of(tracee):
+        for other in others:
             self._group.remove(other)
         stop = exit_of(tracee, status)
         tracee.is_over(stop)

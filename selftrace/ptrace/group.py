@@ -30,7 +30,7 @@ class Group:
         self.swallow_interrupt = False  # the terminal's Ctrl-C was for us; the tracee has got it too
         self._events = Events(self)
 
-    def of(self, tracee: Tracee) -> Iterator[Task]:
+    def of(self, tracee: object) -> Iterator[Task]:
         """The threads of one process."""
         return (task for task in list(self.tasks.values()) if task.tracee is tracee)
 

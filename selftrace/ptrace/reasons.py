@@ -35,11 +35,11 @@ def _fault(task: Task, number: int, code: int, address: int) -> str:
     if number != signal.SIGSEGV:
         known = _CODES.get((signal.Signals(number), code), "")
         return f"{known} at {address:#x}" if known else f"at {address:#x}"
-    mapping = mapping_at(mappings(task.tracee.pid), address)
+    mapping = mapping_at(mappings(task.tid), address)
     if mapping is not None:
         return f"{address:#x} may not be used so: {mapping}"
     pointer = int(task.registers().rsp)
-    stack = mapping_at(mappings(task.tracee.pid), pointer)
+    stack = mapping_at(mappings(task.tid), pointer)
     if stack is None or (stack.path == "[stack]" and stack.start - _STACK_REACH < address < stack.start):
         return f"the stack is full at {address:#x}"
     return f"nothing is mapped at {address:#x}" if address or code == 1 else "an address that no pointer can have"

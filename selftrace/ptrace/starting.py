@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from selftrace.errors import CommandError
 from selftrace.ptrace import mended
 
+_WALL = 0x40000000
+
 
 def spawn(
     command: Sequence[str],
@@ -20,7 +22,7 @@ def spawn(
     files: Sequence[int | None] = (None, None, None),
     options: int = mended.OPTIONS,
 ) -> int:
-    """The pid of a child that is seized and about to exec `command`: its next stop is the exec's.
+    """The pid of a child that is seized and stopped at its exec of `command`.
 
     The child waits on a pipe until it is seized: so there is no SIGSTOP whose traces would have to be wiped out.
     files: descriptors for 0, 1 and 2; None keeps ours. Raises CommandError (exit code 127, 126) for what cannot be
@@ -38,13 +40,14 @@ def spawn(
     try:
         mended.request(mended.SEIZE, pid, 0, options)
         os.write(lift, b"g")
-    except BaseException:
+        _to_exec(told, pid, command[0])
+    except (OSError, mended.Gone):
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        os.waitpid(pid, _WALL)
         raise
     finally:
         os.close(lift)
-        _hear(told, pid, command[0])
+        os.close(told)
     return pid
 
 
@@ -72,14 +75,15 @@ def _child(
         os._exit(127)
 
 
-def _hear(told: int, pid: int, name: str) -> None:
-    """Returns when the child has stopped at its exec; otherwise says why it could not."""
-    try:
-        raw = os.read(told, 4)
-    finally:
-        os.close(told)
-    if raw:
-        number = int.from_bytes(raw, "little")
-        while not os.WIFEXITED(os.waitpid(pid, 0x40000000)[1]):
-            mended.request(mended.CONT, pid)
-        raise CommandError(f"{name}: {os.strerror(number)}", 127 if number == errno.ENOENT else 126)
+def _to_exec(told: int, pid: int, name: str) -> None:
+    """Returns when the child has stopped at its exec; otherwise says why it could not. What signals come before that (SIGSYS,
+    if we are traced in process ourselves) is for the child."""
+    while True:
+        _, status = os.waitpid(pid, _WALL)
+        if not os.WIFSTOPPED(status):
+            raw = os.read(told, 4)
+            number = int.from_bytes(raw, "little") or errno.EINTR
+            raise CommandError(f"{name}: {os.strerror(number)}", 127 if number == errno.ENOENT else 126)
+        if status >> 16 == mended.EVENT_EXEC:
+            return
+        mended.request(mended.CONT, pid, 0, os.WSTOPSIG(status) if status >> 16 == 0 else 0)

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from selftrace.backends.refusals import is_32_bit
-from selftrace.calls import signal_value
-from selftrace.errors import SelftraceError, UnsupportedError
+from selftrace.errors import UnsupportedError
 from selftrace.ptrace import attaching, exits, maps, mended, starting, waiting
-from selftrace.ptrace.breakpoints import Breakpoint, Breakpoints
+from selftrace.ptrace.breakpoints import Breakpoints
 from selftrace.ptrace.calls import Calls
 from selftrace.ptrace.group import Group
 from selftrace.ptrace.memory import Memory
 from selftrace.ptrace.registers import Registers
+from selftrace.ptrace.running import Running
 from selftrace.ptrace.stops import Stop, Task
 from selftrace.ptrace.symbols import Symbols
-from selftrace.ptrace.viewing import Viewing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
 _AT_ENTRY, _AT_BASE = 9, 7
-# Sent so often, or so much in passing, that nobody wants to stop at them: gdb's list.
-_QUIET = {signal.SIGALRM, signal.SIGURG, signal.SIGIO, signal.SIGVTALRM, signal.SIGPROF, signal.SIGCHLD, signal.SIGWINCH, 32, 33}
-_OURS = {signal.SIGINT, signal.SIGTRAP}
 
 
-class TraceeError(SelftraceError):
-    """What cannot be done now: the tracee has ended, or is not ours any more."""
-
-
-class Tracee(Viewing):
+class Tracee(Running):
     """A traced process; Tracee.start(...) or Tracee.attach(pid). Stopped, unless one of its methods is running it.
 
     As a context manager it is let go at the end, whatever happens: an attached one runs on as it was, a started one is
@@ -94,9 +86,7 @@ class Tracee(Viewing):
             pid = starting.spawn(command, env=env, cwd=cwd, files=(stdin, stdout, stderr), options=options)
             made = cls(pid, group, was_started=True, at_exit=at_exit)
             try:
-                task = group.tasks[pid] = Task(pid, made)
-                group.arrived(task, os.waitpid(pid, waiting.WALL)[1])
-                task.status = None
+                group.tasks[pid] = Task(pid, made)
                 if is_32_bit(pid):
                     raise UnsupportedError(f"{command[0]} is a 32-bit program, which selftrace cannot debug", "use gdb")
                 made.memory = Memory(pid)
@@ -122,15 +112,17 @@ class Tracee(Viewing):
                 task.running = True
             group.stop_all()
             try:
-                made.memory = Memory(pid)
-            except OSError:
+                living = made.task.tid  # /proc shows nothing of the memory by a first thread that has ended
+                made.memory = Memory(living)
+                made.symbols.pid = living
+            except BaseException:
                 made.close()
                 raise
-        made.stop = Stop("interrupted", made, pid, text="attached")
+        made.stop = Stop("interrupted", made, living, text="attached")
         return made
 
     def _to_entry(self) -> Self:
-        entry = maps.auxiliary(self.pid)[_AT_ENTRY]
+        entry = maps.auxiliary(self.task.tid)[_AT_ENTRY]
         reached = self.breakpoints.add(entry, [entry], internal=True, temporary=True)
         while self.stop is None or not (self.stop.is_end or self.stop.breakpoint is reached):
             self._note(self.group.run())
@@ -144,11 +136,6 @@ class Tracee(Viewing):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is there and ours."""
-        return self.pid in self.group.tracees
 
     @property
     def exit_code(self) -> int | None:
@@ -173,12 +160,21 @@ class Tracee(Viewing):
             return
         with waiting.uninterrupted():
             self.group.stop_all()
+            self._await_vfork()
             if self.memory is not None and not self.shares_memory:
                 for address in list(self.memory.patches):
                     self.memory.lift(address)
             for task in self.group.of(self):
                 self._detach(task)
             self.let_go(Stop("released", self, self.pid, text="detached"))
+
+    def _await_vfork(self) -> None:
+        """A thread whose vfork child has not yet executed its program cannot be detached: that takes a moment."""
+        held = [task for task in self.group.of(self) if task.held and task.running]
+        for task in held:
+            task.held = False
+        for task, status in waiting.collect(held):
+            self.group.arrived(task, status)
 
     def _detach(self, task: Task) -> None:
         number = task.signal
@@ -237,10 +233,6 @@ class Tracee(Viewing):
         finally:
             self.tid = before
 
-    def signal_policy(self, number: int) -> tuple[bool, bool]:
-        """(whether it stops for the user, whether the program gets it)."""
-        return self._signals.get(number, (number not in _QUIET, number not in _OURS))
-
     def forked(self, pid: int, *, shares_memory: bool) -> Tracee:
         """A child that is to be followed, with the same breakpoints."""
         child = Tracee(pid, self.group, was_started=self.was_started, at_exit=self.at_exit)
@@ -264,7 +256,7 @@ class Tracee(Viewing):
         self.symbols.close()
         self.breakpoints.forget()
         if self.breakpoints.listed:
-            entry = maps.auxiliary(self.pid)[_AT_ENTRY]
+            entry = maps.auxiliary(self.task.tid)[_AT_ENTRY]
             self.breakpoints.add(entry, [entry], internal=True, temporary=True, callback=self._look_again)
 
     def _look_again(self, _: Stop) -> bool:
@@ -276,159 +268,10 @@ class Tracee(Viewing):
 
     def _watch_linker(self) -> None:
         """The dynamic linker calls _dl_debug_state whenever it has mapped or unmapped something: that is for debuggers."""
-        base = maps.auxiliary(self.pid).get(_AT_BASE, 0)
+        base = maps.auxiliary(self.task.tid).get(_AT_BASE, 0)
         linker = self.symbols.object_at(base) if base else None
         symbol = linker.elf.symbols.get("_dl_debug_state") if linker is not None else None
         if linker is not None and symbol is not None:
             address = linker.bias + symbol.address
             if not any(address in one.addresses for one in self.breakpoints.all):
                 self.breakpoints.add(address, [address], internal=True, callback=self._look_again)
-
-    # ---- running -----------------------------------------------------------------------------------
-
-    @property
-    def task(self) -> Task:
-        """The current thread. Raises TraceeError after the end."""
-        found = self.group.tasks.get(self.tid) or self.group.tasks.get(self.pid)
-        if found is None or found.tracee is not self:
-            found = next(self.group.of(self), None)
-        if found is None:
-            raise TraceeError(f"process {self.pid} is not there any more: {self.stop}")
-        self.tid = found.tid
-        return found
-
-    @property
-    def threads(self) -> list[Task]:
-        """Its threads."""
-        return sorted(self.group.of(self), key=lambda task: task.tid)
-
-    def _note(self, stop: Stop) -> Stop:
-        for one in {self, stop.tracee}:
-            one.stop = stop if one is stop.tracee or self.alive else one.stop
-        stop.tracee.tid = stop.tid
-        return stop
-
-    def cont(self, number: int | str | None = None) -> Stop:
-        """Lets it run, with all that is traced together with it, until the next stop.
-
-        number: a signal to be delivered first, by number or name; 0 suppresses the one that it stopped at; None leaves
-        that to handle_signal. Raises TraceeError if it has ended, KeyboardInterrupt with everything stopped.
-        """
-        task = self.task
-        if number is not None:
-            task.signal = signal_value(number) if isinstance(number, str) else number
-        return self._note(self.group.run())
-
-    def step(self) -> Stop:
-        """One instruction of the current thread; into calls."""
-        return self._note(self.group.run(self.task, step=True))
-
-    def step_over(self) -> Stop:
-        """One instruction; a call is one. All threads run while it is carried out."""
-        task = self.task
-        before = task.registers()
-        stop = self.step()
-        if stop.kind != "step" or not self.alive:
-            return stop
-        after = task.registers()
-        nearby = range(before.rip + 2, before.rip + 16)
-        if after.rsp != before.rsp - 8 or after.rip in nearby:
-            return stop
-        back = self.words.word(after.rsp)
-        return self._run_to([back], above=after.rsp, kind="step") if back in nearby else stop
-
-    def next_line(self) -> Stop:
-        """Until another source line of this function, or its caller. Raises SelftraceError without line numbers."""
-        here = self.describe(self.registers["rip"])
-        if here.line is None:
-            raise SelftraceError(f"no line numbers at {here}; step goes by instructions")
-        while True:
-            stop = self.step_over()
-            if stop.kind != "step" or not self.alive:
-                return stop
-            now = self.describe(self.registers["rip"])
-            if now.line is None and now.symbol != here.symbol:
-                stop = self.finish()
-                if stop.kind != "finished":
-                    return stop
-            elif (now.file, now.line) != (here.file, here.line):
-                return stop
-
-    def until(self, where: int | str) -> Stop:
-        """Until the current thread reaches a place (or something else stops it)."""
-        return self._run_to(self.addresses_of(where), above=None, kind="step")
-
-    def finish(self) -> Stop:
-        """Until the current function returns; the Stop has its value (rax). Raises SelftraceError in the outermost one."""
-        frames = self.backtrace(2)
-        if len(frames) < 2:
-            raise SelftraceError("the outermost function does not return; cont lets the program run")
-        stop = self._run_to([frames[1].pc], above=frames[0].cfa - 8, kind="finished")
-        if stop.kind == "finished":
-            stop = Stop("finished", self, stop.tid, value=self.registers["rax"])
-            self.stop = stop
-        return stop
-
-    def _run_to(self, addresses: list[int], *, above: int | None, kind: str) -> Stop:
-        def reached(stop: Stop) -> bool:
-            return above is None or self.registers["rsp"] > above
-
-        mark = self.breakpoints.add("a temporary place", addresses, internal=True, tid=self.task.tid, callback=reached)
-        try:
-            stop = self.cont()
-        finally:
-            if self.alive:
-                mark.delete()
-        return self._note(Stop(kind, self, stop.tid)) if stop.breakpoint is mark else stop
-
-    def next_syscall(self) -> Stop:
-        """Until the next entry or exit of a system call of any thread."""
-        self.calls.stop_at_next = True
-        try:
-            return self.cont()
-        finally:
-            self.calls.stop_at_next = False
-
-    # ---- breakpoints, signals ----------------------------------------------------------------------
-
-    def breakpoint(
-        self,
-        where: int | str,
-        *,
-        condition: str | Callable[[Stop], Any] | None = None,
-        callback: Callable[[Stop], Any] | None = None,
-        temporary: bool = False,
-        ignore: int = 0,
-        tid: int | None = None,
-        pending: bool = False,
-    ) -> Breakpoint:
-        """Sets a breakpoint.
-
-        where: an address, "main", "libc.so.6:write", "file.c:12", "$rip+8". condition: an expression, or a function of
-        the Stop. callback(stop): called at each hit; the program goes on unless it returns something true. ignore: this
-        many hits first. tid: only that thread. pending: a place in a file that is not mapped yet is waited for.
-        Raises SymbolError (with the nearest name), BreakpointError (not mapped, not executable).
-        """
-        from selftrace.ptrace.symbols import SymbolError
-
-        try:
-            addresses = self.addresses_of(where)
-        except SymbolError as error:
-            if not (pending and error.object_missing):
-                raise
-            addresses = []
-        made = self.breakpoints.add(
-            where, addresses, condition=condition, callback=callback, temporary=temporary, ignore=ignore, tid=tid
-        )
-        if not addresses:
-            self._watch_linker()
-        return made
-
-    def handle_signal(self, number: int | str, *, stop: bool, deliver: bool) -> None:
-        """What is done with a signal: whether it stops the tracee, whether the program gets it."""
-        value = signal_value(number) if isinstance(number, str) else number
-        self._signals[value] = (stop, deliver)
-
-    def send(self, number: int | str) -> None:
-        """Sends it a signal, which it reports when it runs."""
-        os.kill(self.pid, signal_value(number) if isinstance(number, str) else number)

@@ -50,13 +50,13 @@ class Viewing:
         import os
 
         try:
-            return os.readlink(f"/proc/{self.pid}/exe")
+            return os.readlink(f"/proc/{self.task.tid}/exe")
         except OSError:
             return ""
 
     def maps(self) -> list[maps.Mapping]:
         """What is mapped in it."""
-        return maps.mappings(self.pid)
+        return maps.mappings(self.task.tid)
 
     def addresses_of(self, where: int | str) -> list[int]:
         """The addresses that a place means: more than one for a line that is in several functions. Raises SymbolError."""

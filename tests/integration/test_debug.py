@@ -425,6 +425,51 @@ def test_threads_are_told(place: Path, out: int) -> None:
         assert tracee.cont().exit_code == 0
 
 
+def test_an_exec_of_another_thread(place: Path, out: int) -> None:
+    with Tracee.start([f"{place}/program", "thread-exec"], stdout=out) as tracee:
+        tracee.breakpoint("leaf", ignore=3)
+        assert tracee.cont().kind == "breakpoint"
+        assert [task.tid for task in tracee.threads] == [tracee.pid]
+        assert tracee.cont().exit_code == 3
+    assert said(out) == "sum 170\n"
+
+
+def test_a_process_whose_first_thread_has_ended(place: Path) -> None:
+    words = [f"{place}/program", "alone"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None and process.stdout.readline() == "ready\n"
+        with Tracee.attach(process.pid) as tracee:
+            hit = tracee.breakpoint("work", temporary=True)
+            process.stdin.write("ab\n")
+            process.stdin.flush()
+            assert tracee.cont().breakpoint is hit
+            assert "alone" in symbols_of(tracee)
+        assert process.communicate()[0] == "rounds 3\n"
+    assert process.returncode == 4
+
+
+def test_a_process_whose_first_thread_has_ended_ends_in_the_debugger(place: Path) -> None:
+    words = [f"{place}/program", "alone"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdin is not None and process.stdout.readline() == "ready\n"
+        with Tracee.attach(process.pid) as tracee:
+            process.stdin.close()
+            assert tracee.cont().exit_code == 4
+        process.stdout.close()
+
+
+def test_a_stop_of_the_whole_process_lasts_until_it_is_continued(place: Path) -> None:
+    with Server(f"{place}/program") as server:
+        with Tracee.attach(server.pid) as tracee:
+            os.kill(server.pid, signal.SIGSTOP)
+            assert tracee.cont().signal == signal.SIGSTOP
+            tracee.breakpoint("work", temporary=True)
+            with subprocess.Popen(["sh", "-c", f"sleep 0.2; kill -CONT {server.pid}"]):
+                stops = [tracee.cont(), tracee.cont()]
+            assert {(stop.kind, stop.signal) for stop in stops} == {("breakpoint", 0), ("signal", signal.SIGCONT)}
+        assert server.ask("x") == "0 x"
+
+
 # ---- attaching, letting go -------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from selftrace.cli.help import manual
 from tests.integration.traced import TRACE
 
 HERE = Path(__file__).resolve().parent
@@ -32,7 +34,8 @@ ATTACHED = [
 def place() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="debugger-"))
     directory.chmod(0o777)
-    subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-o", directory / "debugger", HERE / "debugger.c"], check=True)
+    for name, source in (("debugger", HERE / "debugger.c"), ("mistaken", HERE / "programs" / "mistaken.c")):
+        subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-o", directory / name, source], check=True)
     yield directory
     shutil.rmtree(directory)
 
@@ -68,3 +71,30 @@ def test_both_sides_while_gdb_is_attached(style: str, place: Path) -> None:
         assert f"ptrace(PTRACE_CONT, {child}, NULL, 0)" in text
         assert "{WIFSTOPPED(s) && WSTOPSIG(s) == SIGTRAP}|PTRACE_EVENT_FORK<<16" in text
         assert "{WIFEXITED(s) && WEXITSTATUS(s) == 7}" in text
+
+
+UNDER = {
+    "nobody": [],
+    "gdb": ["gdb", "-nx", "-batch", "-ex", "handle SIGSYS nostop noprint pass", "-ex", "set startup-with-shell off", "-ex", "run"],
+    "selftrace debug": [
+        sys.executable, "-m", "selftrace", "debug", "--batch", "-ex", "handle SIGSYS nostop pass", "-ex", "cont", "--",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tracer", UNDER)
+def test_the_manuals_script_follows_a_debugger_by_name(tracer: str, place: Path) -> None:
+    (text,) = re.findall(r'```python\n("""Follows the processes.*?)```', manual()["debug"].read_text(), re.S)
+    script = place / "follow.py"
+    script.write_text(text)
+    words = [sys.executable, str(script), "mistaken", *UNDER[tracer], str(place / "mistaken")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert "fork returned 56" in done.stdout, done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    child = found(r"^mistaken\[\d+\] wait4 = (\d+) WSTOPSIG=SIGSTOP$", done.stderr)
+    parent = found(rf"^mistaken\[(\d+)\] wait4 = {child} WEXITSTATUS=7$", done.stderr)
+    assert f"mistaken[{parent}] ptrace (PTRACE_CONT, {child}, SIG_0)" not in lines
+    assert f"mistaken[{parent}] ptrace (PTRACE_SYSCALL, {child}, SIG_0)" in lines
+    assert f"mistaken[{parent}] wait4 = {child} WSTOPSIG=TRACESYSGOOD" in lines
+    assert f"mistaken[{parent}] fork = {child}" in lines
+    assert any(line.startswith(f"mistaken[{parent}] ptrace (PTRACE_SETREGS, {child}, data=0x") for line in lines)

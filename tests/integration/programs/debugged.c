@@ -98,6 +98,30 @@ static int children(char *self)
     return 0;
 }
 
+static void *executes(void *self)
+{
+    execl(self, (char *)self, "sum", NULL);
+    return NULL;
+}
+
+static void *alone(void *unused)
+{
+    usleep(100000);
+    printf("ready\n");
+    while (getchar() != EOF) work(1);
+    printf("rounds %d\n", rounds);
+    exit(4);
+    return unused;
+}
+
+static int thread(void *(*what)(void *), void *self, int joins)
+{
+    pthread_t made;
+    pthread_create(&made, NULL, what, self);
+    if (joins) pthread_join(made, NULL);
+    pthread_exit(NULL);
+}
+
 static int plugin(const char *path)
 {
     void *object = dlopen(path, RTLD_NOW);
@@ -138,6 +162,8 @@ int main(int argc, char **argv)
     if (!strcmp(what, "children")) return children(argv[0]);
     if (!strcmp(what, "exec")) return execl(argv[0], argv[0], "sum", NULL);
     if (!strcmp(what, "execs")) return execl(argv[2], argv[2], NULL);
+    if (!strcmp(what, "thread-exec")) return thread(executes, argv[0], 1);
+    if (!strcmp(what, "alone")) return thread(alone, NULL, 0);
     if (!strcmp(what, "plugin")) return plugin(argv[2]);
     if (!strcmp(what, "serve")) return serve();
     if (!strcmp(what, "pid")) return printf("pid %d user %d\n", getppid() > 0 ? getpid() : 0, (int)getuid()) < 0;
