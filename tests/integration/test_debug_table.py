@@ -33,9 +33,9 @@ OPTIONS = {
 # feature of strace.py → options of `selftrace trace`, what the program does, and what the trace has then
 TRACED: dict[str, tuple[list[str], str, str]] = {
     "calls with arguments and results": ([], "sum", r'openat\(AT_FDCWD, "/.*libc\.so\.6", O_RDONLY\|O_CLOEXEC\) = 3\n(.*\n)*write\(1, "sum 170\\n", 8\) += 8'),
-    "--fork, -f": (["-f", "-e", "trace=exit_group"], "children", r"(\d+ exit_group\(\d\)(.*\n)*){4}"),
+    "--fork, -f": (["-f", "-e", "trace=exit_group"], "children", r"(\d+ +exit_group\(\d\)(.*\n)*){4}"),
     "--trace-exec": (["-e", "trace=execve"], "exec", r'(execve\(".*program", .*\n(.*\n)*){2}'),
-    "--trace-clone": (["-f", "-e", "trace=exit"], "threads", r"(\d+ exit\(0\)(.*\n)*){6}"),
+    "--trace-clone": (["-f", "-e", "trace=exit"], "threads", r"(\d+ +exit\(0\)(.*\n)*){6}"),
     "--enter": (["-f", "-e", "trace=wait4,exit_group"], "children", r"wait4\(\d+, +<unfinished \.\.\.>\n(.*\n)*.*<\.\.\. wait4 resumed>"),
     "--type": (["--json", "-", "-e", "trace=openat"], "sum", r'"flags": ?(\[|"O_RDONLY|\{)'),
     "--name": (["--json", "-", "-e", "trace=openat"], "sum", r'"filename": ?"/'),
@@ -44,13 +44,13 @@ TRACED: dict[str, tuple[list[str], str, str]] = {
     "--output, -o": (["-e", "trace=write"], "sum", r"write\(1"),
     "--ignore-regex": (["-e", "trace=!/^(open|read|mmap|rt_)"], "sum", r"^(?!(.*\n)*.*(openat|mmap)\()(.*\n)*.*write\("),
     "--address": (["-e", "trace=write", "-e", "raw=write"], "sum", r"write\(0x1, 0x[0-9a-f]+, 0x8\)"),
-    "--syscalls, -e": (["-e", "trace=write,exit_group"], "sum", r"^(\d+ )?write\(.*\n(\d+ )?exit_group\(3\)"),
-    "--socket": (["-e", "trace=%network"], "sum", r"^(\d+ )?\+\+\+ exited with 3"),
+    "--syscalls, -e": (["-e", "trace=write,exit_group"], "sum", r"^(\d+ +)?write\(.*\n(\d+ +)?exit_group\(3\)"),
+    "--socket": (["-e", "trace=%network"], "sum", r"^(\d+ +)?\+\+\+ exited with 3"),
     "--filename": (["-e", "trace=%file"], "sum", r"(access|openat)\(.*\n"),
     "--show-pid": (["-f", "-e", "trace=write"], "children", r"\d+ +write\(.*\n(.*\n)*\d+ +write\("),
     "--show-ip, -i": (["-i", "-e", "trace=write"], "sum", r"\[[0-9a-f]{16}\] write\("),
     "--quiet, -q": (["-qq", "-e", "trace=write"], "sum", r"^(?!(.*\n)*.*exited)(.*\n)*.*write\("),
-    "signals and exit lines": (["-e", "trace=none"], "signals", r"--- SIGUSR1 \{si_signo=SIGUSR1.*\n(.*\n)*(\d+ )?\+\+\+ exited with 0 \+\+\+"),
+    "signals and exit lines": (["-e", "trace=none"], "signals", r"--- SIGUSR1 \{si_signo=SIGUSR1.*\n(.*\n)*(\d+ +)?\+\+\+ exited with 0 \+\+\+"),
     "the program's exit status": (["-e", "trace=none"], "sum", r"exited with 3"),
 }  # fmt: skip
 
