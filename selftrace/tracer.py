@@ -14,6 +14,7 @@ from selftrace.backends import trap
 from selftrace.errors import UnsupportedError
 from selftrace.events.drain import Drain
 from selftrace.events.ring import Ring
+from selftrace.startas import start_as
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ _RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """Python ignores these; the program shall not inherit that."""
 
 
+def _children() -> tuple[int, ...]:
+    """Those that somebody else will wait for: an output's command."""
+    try:
+        with open("/proc/thread-self/children") as file:
+            return tuple(int(word) for word in file.read().split())
+    except OSError:
+        return ()
+
+
 class Tracer:
     """A program under trace. Use from one thread: the one that made it is the ring's reader."""
 
@@ -46,15 +56,16 @@ class Tracer:
         follow: bool = True,
         cpu_time: bool = False,
         size: int = RING_BYTES,
+        user: str = "",
     ) -> None:
         """Starts nothing yet. Raises OSError.
 
         env: the program's environment. block: a full ring makes the program wait; else events are dropped and counted.
         follow: all its processes are waited for, else it alone. cpu_time: events have the time that their thread was on a
-        processor, instead of CLOCK_MONOTONIC. size: bytes of the ring, a power of two.
+        processor, instead of CLOCK_MONOTONIC. size: bytes of the ring, a power of two. user: whom the program is run as.
         """
         self.prepared, self.job, self.env = prepared, job, env
-        self.pid = 0
+        self.pid, self.user = 0, user
         self.status: int | None = None
         """The program's wait status, once it has ended."""
         self._ring = Ring(size)
@@ -64,6 +75,9 @@ class Tracer:
         """errno of a program that could not be started, once all is over; 0: none."""
         self.lost = 0
         """Events that did not fit into the ring or were not whole, once all is over."""
+        self.unknown: list[int] = []
+        """Processes that were nobody's but ours to reap, and none that we started."""
+        self._before: tuple[int, ...] = ()
         self.notes: list[str] = []
         """What the programs' side had to say of itself, once all is over: each sentence once."""
 
@@ -73,6 +87,7 @@ class Tracer:
 
     def start(self) -> None:
         """Starts the program. Raises OSError, UnsupportedError."""
+        self._before = _children()
         self._ends, end = os.pipe()
         launch = trap.prepare(self.prepared, self.job, self._ring.fd, dict(self.env))
         launch.fds[trap.KEPT_BUNDLE_FD] = end  # open in every process of the run: once it is closed, all are over
@@ -91,7 +106,10 @@ class Tracer:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
         actions = [(os.POSIX_SPAWN_DUP2, fd, target) for target, fd in fds.items()]
         try:
-            self.pid = os.posix_spawn(program, argv, self.env, file_actions=actions, setsigdef=_RESET)
+            if self.user:
+                self.pid = start_as(self.user, program, argv, self.env, fds, _RESET)
+            else:
+                self.pid = os.posix_spawn(program, argv, self.env, file_actions=actions, setsigdef=_RESET)
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
@@ -114,6 +132,7 @@ class Tracer:
                 break
             else:
                 now = time.monotonic()
+                self._reap_others()
                 dead = self._drain.dead(self.pid, self._reap()) if now >= look and not self._drain.pending else batch
                 look = now + _LOOK_S if now >= look else look
                 yield dead
@@ -131,6 +150,18 @@ class Tracer:
                 time.sleep(0.01)
         self._reap(wait=True)
         yield self._drain.dead(self.pid, self._reap(), last=True)
+
+    def _reap_others(self) -> None:
+        """Children of the program that it made ours (CLONE_PARENT): nobody else can reap them, and it may wait for that."""
+        while not self._follow:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in (self.pid, *self._before):
+                return
+            os.waitpid(found.si_pid, 0)
+            self.unknown.append(found.si_pid)
 
     def _reap(self, *, wait: bool = False) -> int:
         """The program's wait status; -1: it has not ended, or somebody else has been told."""

@@ -59,14 +59,15 @@ uint64_t st_tasks_dead(struct st_tasks *tasks, int32_t first, int32_t status, in
  * slower_ns: only calls that took as long. mapping: calls that stay in any case, marked ST_EVENT_UNSHOWN where they are left
  * out; unshown: calls that are always. Bits by number. */
 struct st_select_options {
-    uint64_t fds[16], slower_ns, mapping[8], unshown[8];
-    uint32_t by_fd, pad;
+    uint64_t fds[16], slower_ns, mapping[8], unshown[8], errors[64]; /* errors: bit: errno */
+    uint32_t by_fd, by_error;
     uint8_t path_arguments[512];
 };
 struct st_select;
 struct st_select *st_select_new(const struct st_select_options *options);
 void st_select_free(struct st_select *select);
 /* Only calls on this path, or another that was named. 0: too many. */
+int32_t st_select_argument(struct st_select *select, int32_t sysno, uint32_t arg, uint32_t width, uint32_t op, uint64_t value);
 int32_t st_select_path(struct st_select *select, const char *path);
 /* The frames of a buffer of `room` bytes, without those that are left out. Returns the bytes that stay. */
 uint64_t st_select_frames(struct st_select *select, uint8_t *frames, uint64_t size, uint64_t room);

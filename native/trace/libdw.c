@@ -16,20 +16,10 @@ static const struct {
     const char *name;
     void **to;
 } functions[] = {
-    NAME(dwfl_begin),
-    NAME(dwfl_end),
-    NAME(dwfl_report_begin),
-    NAME(dwfl_report_elf),
-    NAME(dwfl_report_end),
-    NAME(dwfl_attach_state),
-    NAME(dwfl_getthread_frames),
-    NAME(dwfl_thread_state_registers),
-    NAME(dwfl_frame_pc),
-    NAME(dwfl_addrmodule),
-    NAME(dwfl_module_addrinfo),
-    NAME(dwfl_module_getelf),
-    NAME(dwfl_linux_proc_find_elf),
-    NAME(dwfl_standard_find_debuginfo),
+    NAME(dwfl_begin),      NAME(dwfl_end),           NAME(dwfl_report_begin),        NAME(dwfl_report_elf),
+    NAME(dwfl_report_end), NAME(dwfl_attach_state),  NAME(dwfl_getthread_frames),    NAME(dwfl_thread_state_registers),
+    NAME(dwfl_frame_pc),   NAME(dwfl_addrmodule),    NAME(dwfl_module_addrinfo),     NAME(dwfl_module_getsrc),
+    NAME(dwfl_lineinfo),   NAME(dwfl_module_getelf), NAME(dwfl_linux_proc_find_elf), NAME(dwfl_standard_find_debuginfo),
 };
 
 static int find(void)

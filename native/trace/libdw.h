@@ -41,6 +41,8 @@ struct st_libdw {
     bool (*dwfl_frame_pc)(Dwfl_Frame *, uint64_t *, bool *);
     Dwfl_Module *(*dwfl_addrmodule)(Dwfl *, uint64_t);
     const char *(*dwfl_module_addrinfo)(Dwfl_Module *, uint64_t, uint64_t *, struct st_elf_symbol *, uint32_t *, void **, uint64_t *);
+    void *(*dwfl_module_getsrc)(Dwfl_Module *, uint64_t);
+    const char *(*dwfl_lineinfo)(void *, uint64_t *, int *, int *, uint64_t *, uint64_t *);
     void *(*dwfl_module_getelf)(Dwfl_Module *, uint64_t *);
     void *dwfl_linux_proc_find_elf, *dwfl_standard_find_debuginfo;
 };

@@ -48,6 +48,7 @@ struct st_lines_options {
     uint32_t path_count;
     /* What the reader knows: each writes at most `size` bytes and returns how many; NULL: not asked. */
     uint32_t (*comm_of)(int32_t tid, char *to, uint32_t size);
+    uint32_t stack_frames;    /* at most that many; 0: as many as there are */
     struct st_stacks *stacks; /* stacks are shown: NULL: the Python ones that the frames have, if any; it lives as long as the writer */
     /* What stands in <> for a link "socket:[N]", "anon_inode:[pidfd]", "anon_inode:[signalfd]", "anon_inode:[eventfd]": TCP:[...],
      * UNIX-STREAM:[...], pid:N, ... */

@@ -5,7 +5,9 @@
 static void native(struct st_lines *l, struct st_buffer *b, const uint8_t *frame, uint32_t size)
 {
     static struct st_stack_frame found[ST_STACK_FRAMES];
-    uint32_t count = st_stacks_walk(l->options.stacks, frame, size, found, ST_STACK_FRAMES);
+    uint32_t most = l->options.stack_frames && l->options.stack_frames < ST_STACK_FRAMES ? l->options.stack_frames : ST_STACK_FRAMES - 1;
+    uint32_t count = st_stacks_walk(l->options.stacks, frame, size, found, most + 1), more = count > most;
+    count -= more;
     for (uint32_t i = 0; i < count; i++) {
         const struct st_stack_frame *f = &found[i];
         st_puts(b, " > ");
@@ -13,9 +15,11 @@ static void native(struct st_lines *l, struct st_buffer *b, const uint8_t *frame
         if (f->object) st_putc(b, '(');
         if (f->symbol) st_putf(b, "%s+0x%llx", f->symbol, (unsigned long long)f->offset);
         if (f->object) st_puts(b, ") ");
-        st_putf(b, "[%#llx]\n", (unsigned long long)(f->object ? f->address : f->pc));
+        st_putf(b, "[%#llx]", (unsigned long long)(f->object ? f->address : f->pc));
+        if (f->file) st_putf(b, " %s:%d", f->file, f->line);
+        st_putc(b, '\n');
     }
-    if (count == ST_STACK_FRAMES) st_puts(b, " > too many stack frames\n");
+    if (more) st_puts(b, " > too many stack frames\n");
 }
 
 /* One "file:line:function" of a Python stack; the file may have colons of its own. */

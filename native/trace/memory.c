@@ -20,8 +20,10 @@ void st_print_map_flags(struct st_decoder *d, uint64_t value, const struct st_ty
     if (d->options->names == ST_NAMES_VERBOSE) st_puts(d->out, " /* ");
     if (kind)
         st_puts(d->out, kind);
+    else if (flags & 15)
+        st_putf(d->out, "%#llx /* MAP_??? */", (unsigned long long)(flags & 15));
     else
-        st_putf(d->out, flags & 15 ? "%#llx /* MAP_??? */" : "0 /* MAP_??? */", (unsigned long long)(flags & 15));
+        st_puts(d->out, "MAP_FILE");
     flags &= ~(15ull | hint);
     if (flags) {
         st_putc(d->out, '|');

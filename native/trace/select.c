@@ -14,8 +14,15 @@ struct under_way {
     uint32_t wanted;
     uint8_t *held; /* its entry, until it is known how long the call took */
 };
+/* What an argument must be; a call may have several. */
+struct wanted {
+    struct wanted *next;
+    uint32_t arg, width, op;
+    uint64_t value;
+};
 struct st_select {
     struct st_select_options options;
+    struct wanted *arguments[ST_NR_MAX];
     char *paths[MOST_PATHS];
     uint32_t path_count, slots;
     uint64_t shown;
@@ -33,6 +40,11 @@ void st_select_free(struct st_select *select)
 {
     for (uint32_t i = 0; select && i < select->path_count; i++) free(select->paths[i]);
     for (uint32_t i = 0; select && i < select->slots; i++) free(select->tasks[i].held);
+    for (uint32_t i = 0; select && i < ST_NR_MAX; i++)
+        for (struct wanted *one = select->arguments[i], *next; one; one = next) {
+            next = one->next;
+            free(one);
+        }
     free(select);
 }
 
@@ -42,6 +54,15 @@ int32_t st_select_path(struct st_select *select, const char *path)
     select->paths[select->path_count] = strdup(path);
     if (!select->paths[select->path_count]) return 0;
     select->path_count++;
+    return 1;
+}
+
+int32_t st_select_argument(struct st_select *select, int32_t sysno, uint32_t arg, uint32_t width, uint32_t op, uint64_t value)
+{
+    struct wanted *one = (uint32_t)sysno < ST_NR_MAX && arg < 6 ? malloc(sizeof *one) : NULL;
+    if (!one) return 0;
+    *one = (struct wanted){select->arguments[sysno], arg, width, op, value};
+    select->arguments[sysno] = one;
     return 1;
 }
 
@@ -86,8 +107,22 @@ static int chunk_wanted(const struct st_select *select, const struct st_entry *e
     return 0;
 }
 
+static int holds(const struct wanted *one, uint64_t value)
+{
+    if (one->width == 4) value = (uint32_t)value;
+    switch (one->op) {
+    case ST_EQ: return value == one->value;
+    case ST_NE: return value != one->value;
+    case ST_LE: return value <= one->value;
+    case ST_GE: return value >= one->value;
+    default: return (value & one->value) != 0; /* ST_ANY */
+    }
+}
+
 static int entry_wanted(const struct st_select *select, const struct st_entry *entry)
 {
+    for (const struct wanted *one = select->arguments[(uint32_t)entry->event.sysno % ST_NR_MAX]; one; one = one->next)
+        if (!holds(one, entry->args[one->arg])) return 0;
     if (!select->path_count && !select->options.by_fd) return 1;
     uint32_t at = sizeof *entry;
     while (at + sizeof(struct st_chunk) <= entry->event.size) {
@@ -121,14 +156,28 @@ static uint8_t *put_unshown(const struct st_select *select, uint8_t *to, const s
     return to;
 }
 
+/* Whether a call is only known to be wanted when it has returned. */
+static int waits(const struct st_select *select)
+{
+    return select->options.slower_ns || select->options.by_error;
+}
+
 static uint8_t *entered(struct st_select *select, struct under_way *task, const struct st_entry *entry, uint8_t *to)
 {
     task->wanted = !has(select->options.unshown, entry->event.sysno) && entry_wanted(select, entry);
-    if (task->wanted && !select->options.slower_ns) return put(to, entry, entry->event.size);
+    if (task->wanted && !waits(select)) return put(to, entry, entry->event.size);
     free(task->held);
     task->held = task->wanted ? malloc(entry->event.size) : NULL;
     if (task->held) memcpy(task->held, entry, entry->event.size);
     return put_unshown(select, to, &entry->event);
+}
+
+static int failed_so(const struct st_select *select, const struct st_exit *leaving)
+{
+    int64_t error = -leaving->result;
+    if (!select->options.by_error) return 1;
+    if (error < 1 || error > 4095 || (leaving->event.flags & ST_EVENT_SUCCESS)) return 0;
+    return select->options.errors[error / 64] >> (error % 64) & 1;
 }
 
 /* An entry that was held comes out with its exit: `room` is what lies between the frames read and those written. */
@@ -137,7 +186,7 @@ static uint8_t *left(struct st_select *select, struct under_way *task, const str
     struct st_entry *held = (struct st_entry *)task->held;
     uint8_t *end = to;
     int fast = select->options.slower_ns && (!held || event->time - held->event.time < select->options.slower_ns);
-    if (task->wanted && !fast) {
+    if (task->wanted && !fast && failed_so(select, (const struct st_exit *)event)) {
         if (held && held->event.size <= *spare) {
             /* the exit is moved first: it may lie where the entry goes */
             uint32_t size = event->size;
@@ -160,7 +209,7 @@ uint64_t st_select_frames(struct st_select *select, uint8_t *frames, uint64_t si
 {
     uint8_t *from = frames, *to = frames;
     (void)room;
-    if (select->options.slower_ns) { /* what is held makes the output longer than the input */
+    if (waits(select)) { /* what is held makes the output longer than the input */
         memmove(frames + room - size, frames, size);
         from = frames + room - size;
     }

@@ -17,12 +17,14 @@ struct place {
     struct place *next;
     const char *object;
     uint64_t address, offset;
-    char *symbol; /* NULL: none */
+    char *symbol, *file; /* NULL: none */
+    int32_t line;
 };
 struct st_stacks {
     const struct st_libdw *dw;
     struct st_mapped *mapped;
     struct place *places[BUCKETS];
+    uint32_t sources;   /* are asked for */
     uint32_t unwinders; /* at most as many processes have one */
 };
 
@@ -59,6 +61,11 @@ struct st_stacks *st_stacks_new(void)
     return NULL;
 }
 
+void st_stacks_want_sources(struct st_stacks *s)
+{
+    s->sources = 1;
+}
+
 void st_stacks_free(struct st_stacks *s)
 {
     if (!s) return;
@@ -67,6 +74,7 @@ void st_stacks_free(struct st_stacks *s)
         for (struct place *p = s->places[i], *next; p; p = next) {
             next = p->next;
             free(p->symbol);
+            free(p->file);
             free(p);
         }
     free(s);
@@ -189,6 +197,14 @@ static struct unwinder *unwinder_of(struct st_stacks *s, struct st_process *p)
 
 /* ---- frames ---------------------------------------------------------------------------------------------------------- */
 
+/* The text lives as long as the module, which may go before: it is copied. */
+static void source(struct st_stacks *s, struct place *p, Dwfl_Module *module, uint64_t pc)
+{
+    void *line = s->sources ? s->dw->dwfl_module_getsrc(module, pc) : NULL;
+    const char *file = line ? s->dw->dwfl_lineinfo(line, NULL, &p->line, NULL, NULL, NULL) : NULL;
+    if (file) p->file = strdup(file);
+}
+
 static struct place *look_up(struct st_stacks *s, Dwfl_Module *module, const char *object, uint64_t address, uint64_t pc)
 {
     struct place **bucket = &s->places[(address ^ (uintptr_t)object >> 4) % BUCKETS], *p = *bucket;
@@ -196,6 +212,7 @@ static struct place *look_up(struct st_stacks *s, Dwfl_Module *module, const cha
     if (p || !(p = calloc(1, sizeof *p))) return p;
     struct st_elf_symbol symbol;
     *p = (struct place){.next = *bucket, .object = object, .address = address};
+    source(s, p, module, pc);
     const char *name = s->dw->dwfl_module_addrinfo(module, pc, &p->offset, &symbol, NULL, NULL, NULL);
     if (name && *name && !(p->symbol = st_demangle(name))) p->symbol = strdup(name);
     return *bucket = p;
@@ -221,6 +238,8 @@ static void add(struct unwinder *u, uint64_t pc)
     if (!place) return;
     out->symbol = place->symbol;
     out->offset = place->offset;
+    out->file = place->file;
+    out->line = place->line;
 }
 
 /* A return address lies behind its call, which may be the last instruction of its function. */

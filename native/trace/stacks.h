@@ -13,12 +13,16 @@ struct st_stack_frame {
     uint64_t offset;    /* from the symbol */
     const char *object; /* the file; NULL: none is known to lie there */
     const char *symbol; /* demangled; NULL: none */
+    const char *file;   /* of the source, where that was asked for and is known; NULL: not */
+    int32_t line;
 };
 #define ST_STACK_FRAMES 128 /* more are cut off */
 
 /* NULL if libdw is there to unwind with; else what the dynamic linker said. */
 const char *st_stacks_missing(void);
 struct st_stacks *st_stacks_new(void);
+/* Frames have their place in the source from now on: -kk. */
+void st_stacks_want_sources(struct st_stacks *stacks);
 void st_stacks_free(struct st_stacks *stacks);
 /* Takes one frame, whichever it is: keeps track of what is mapped. */
 void st_stacks_feed(struct st_stacks *stacks, const uint8_t *frame, uint32_t size);

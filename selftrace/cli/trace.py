@@ -11,6 +11,7 @@ import time
 from selftrace import __version__
 from selftrace.calls import table
 from selftrace.errors import CommandError, SelftraceError, UnsupportedError
+from selftrace.record import replace
 from selftrace.trace.options import TraceOptions, parse, usage
 
 TYPE_CHECKING = False
@@ -30,6 +31,11 @@ _WITHOUT_EFFECT = {"f"}
 
 
 def _job(options: TraceOptions) -> Job:
+    job = _named_job(options)
+    return replace(job, args=(options.argv0, *job.args[1:])) if options.argv0 else job
+
+
+def _named_job(options: TraceOptions) -> Job:
     from selftrace.job import Job, make_program
 
     name = options.command[0]
@@ -47,7 +53,9 @@ def _check(options: TraceOptions) -> None:
     if options.pids and options.backend == "trap":
         raise CommandError("-p traces from outside: leave out --backend trap", OURS)
     if options.user:
-        raise UnsupportedError("-u is not built yet", f"use setpriv --reuid {options.user} … before selftrace trace")
+        _check_user(options)
+    if (options.percentiles or options.histogram) and not options.summary and options.format != "summary":
+        raise CommandError("--percentiles and --histogram are parts of a summary: say -c or -C too", OURS)
     if not options.command and not options.pids:
         raise CommandError("what is to be traced? selftrace trace [options] PROG [ARGS], or -p PID", OURS)
     if options.separate and not options.output:
@@ -56,6 +64,17 @@ def _check(options: TraceOptions) -> None:
         raise CommandError("one format at a time: --json or --format", OURS)
     if options.format in _PRESENTED and not options.output:
         raise CommandError(f"--format {options.format} needs -o FILE", OURS)
+
+
+def _check_user(options: TraceOptions) -> None:
+    from selftrace.startas import identity
+
+    if _from_outside(options):
+        raise UnsupportedError("-u goes without -p and --backend ptrace", f"use setpriv --reuid {options.user} …")
+    try:
+        identity(options.user)
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
 
 
 def _environment(options: TraceOptions) -> dict[str, str]:
@@ -146,6 +165,7 @@ def _tracer(options: TraceOptions) -> Tracer:
         block=options.on_full == "block",
         follow=options.follow,
         cpu_time=_counts_cpu_time(options),
+        user=options.user,
     )
 
 
@@ -161,7 +181,12 @@ def _stop(number: int, frame: object) -> None:
     raise _Stop(number)
 
 
-def _feed(sink: Sink, batch: memoryview, failed: set[int]) -> None:
+def _our_name() -> str:
+    """Whoever calls us strace expects to hear it."""
+    return sys.argv[0] if os.path.basename(sys.argv[0]) == "strace" else "selftrace"
+
+
+def _feed(sink: Sink, batch: memoryview, failed: set[int], output: str) -> None:
     """An output that can no longer be written is given up, and said so; the program goes on."""
     if id(sink) in failed:
         return
@@ -169,15 +194,20 @@ def _feed(sink: Sink, batch: memoryview, failed: set[int]) -> None:
         sink.feed(batch)
     except OSError as error:
         failed.add(id(sink))
-        print(f"selftrace: the output cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"{_our_name()}: {output or 'the output'}: {error.strerror}", file=sys.stderr)
 
 
 def _follow(
-    tracer: Tracer | OutsideTracer, sinks: Sequence[Sink], selection: Selection | None, limit: int | None, failed: set[int]
+    tracer: Tracer | OutsideTracer,
+    sinks: Sequence[Sink],
+    selection: Selection | None,
+    limit: int | None,
+    failed: set[int],
+    output: str,
 ) -> None:
     for batch in tracer.batches():
         for sink in sinks:
-            _feed(sink, batch, failed)
+            _feed(sink, batch, failed, output)
         if limit is not None and selection is not None and selection.shown >= limit:
             return
 
@@ -185,11 +215,13 @@ def _follow(
 def _selection(options: TraceOptions, *, shown_by_c: bool) -> Selection | None:
     """What the reader selects; a path counts by its name and by what it leads to. shown_by_c: the lines know paths."""
     from selftrace.events.select import Selection
+    from selftrace.trace.faultrules import wanted
     from selftrace.trace.shown import mapping_calls, shown_calls
 
     given = () if shown_by_c else options.paths
     mapping = mapping_calls(options, table())
-    if not (given or options.fds is not None or options.slower_ns or options.syscall_limit or mapping):
+    chosen = options.fds is not None or options.errors is not None or options.arguments
+    if not (given or chosen or options.slower_ns or options.syscall_limit or mapping):
         return None
     paths = list(dict.fromkeys(path for name in given for path in (name, os.path.realpath(name))))
     arguments = {
@@ -202,6 +234,8 @@ def _selection(options: TraceOptions, *, shown_by_c: bool) -> Selection | None:
         arguments=arguments,
         mapping=mapping,
         unshown=mapping - shown_calls(options, table()),
+        errors=options.errors,
+        wanted=[one for condition in options.arguments for one in wanted(condition, table())],
     )
 
 
@@ -218,6 +252,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
     """Runs it to the end. SIGTERM is ours, and programs go on without us; a terminal's Ctrl-C is the business of a program that
     we started, and ours where there is none."""
     from selftrace.trace.sinks import TextSink
+    from selftrace.tracer import Tracer
 
     ours = [signal.SIGTERM, signal.SIGHUP, *([] if options.command else [signal.SIGINT, signal.SIGQUIT])]
     sinks = _sinks(options, presented)
@@ -237,7 +272,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
                 _let_go(options)
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 signal.signal(signal.SIGQUIT, signal.SIG_IGN)
-            _follow(tracer, sinks, selection, options.syscall_limit, failed)
+            _follow(tracer, sinks, selection, options.syscall_limit, failed, options.output)
         except _Stop as stop:
             detached, number = True, stop.number
             for item in ours:  # another one ends us at once
@@ -247,6 +282,9 @@ def _trace(options: TraceOptions, presented: str) -> int:
                 sink.close(detached=detached)
     finally:
         tracer.close()
+    if isinstance(tracer, Tracer) and "exit" not in options.quiet:
+        for pid in tracer.unknown:
+            print(f"{_our_name()}: Exit of unknown pid {pid} ignored", file=sys.stderr)
     for note in tracer.notes:
         print(f"selftrace: {note}", file=sys.stderr)
     if tracer.lost:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Selection:
-    """The calls that stay: those on these paths or descriptors, and that take as long."""
+    """The calls that stay: those on these paths or descriptors, with such arguments, that take as long or fail so."""
 
     def __init__(
         self,
@@ -22,14 +22,19 @@ class Selection:
         arguments: Mapping[int, int],
         mapping: frozenset[int] = frozenset(),
         unshown: frozenset[int] = frozenset(),
+        errors: frozenset[int] | None = None,
+        wanted: Sequence[tuple[int, int, int, str, int]] = (),
     ) -> None:
         """arguments: sysno → bits of those that are paths. mapping: calls that stay, marked, where they are left out;
-        unshown: calls that always are. Raises ValueError for too many paths."""
+        unshown: calls that always are. errors: errnos, None: whatever comes of it. wanted: sysno, argument, its width in bytes,
+        operator (eq ne le ge any), value; all must hold. Raises ValueError for too many paths."""
         from selftrace._native import ffi, lib
 
         self._lib = lib
         options = ffi.new("struct st_select_options *")
-        options.slower_ns, options.by_fd = slower_ns, fds is not None
+        options.slower_ns, options.by_fd, options.by_error = slower_ns, fds is not None, errors is not None
+        for error in errors or ():
+            options.errors[error // 64] |= 1 << error % 64
         for fd in fds or ():
             if fd < 1024:
                 options.fds[fd // 64] |= 1 << fd % 64
@@ -39,6 +44,10 @@ class Selection:
         for sysno, bits in arguments.items():
             options.path_arguments[sysno] = bits
         self._select: Any = ffi.gc(lib.st_select_new(options), lib.st_select_free)
+        operators = {"eq": lib.ST_EQ, "ne": lib.ST_NE, "le": lib.ST_LE, "ge": lib.ST_GE, "any": lib.ST_ANY}
+        for sysno, arg, width, op, value in wanted:
+            if not lib.st_select_argument(self._select, sysno, arg, width, operators[op], value):
+                raise MemoryError
         for path in paths:
             if not lib.st_select_path(self._select, os.fsencode(path)):
                 raise ValueError("too many paths: 64 are possible")

@@ -40,6 +40,17 @@ def _argument(condition: Condition, call: Call) -> Match | None:
     return Match(condition.argument, condition.operator, (flag_value(condition.value, arg.flags) & (1 << 8 * arg.width) - 1,))
 
 
+def wanted(condition: Condition, of: Table) -> list[tuple[int, int, int, str, int]]:
+    """For each call that has the argument: sysno, which it is, its width, the operator, the value."""
+    found = []
+    for call in of.by_number.values():
+        match = _argument(condition, call)
+        if match is not None:
+            at = call.index(condition.argument)
+            found.append((call.sysno, at, call.args[at].width, match.op, int(match.operands[0])))
+    return found
+
+
 def _matches(one: Fault, call: Call) -> tuple[Match, ...] | None:
     """None: the call has no such argument."""
     found: list[Match | None] = [_argument(condition, call) for condition in one.args]

@@ -16,7 +16,7 @@ from selftrace.trace.sets import call_set
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 
@@ -148,7 +148,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 """Key → field of `Fault`, and what makes one of the other."""
 
 
-def _condition(name: str, value: Any) -> Condition:
+def condition(name: str, value: Any) -> Condition:
+    """NAME=V, and NAME!=V, >=, <=, &= (any of these bits), as their parts before and after the sign."""
     operator = _OPERATORS.get(name[-1:], "eq")
     return Condition(name if operator == "eq" else name[:-1], operator, str(value))
 
@@ -157,7 +158,7 @@ def _conditions(values: Mapping[str, Any]) -> tuple[Condition, ...]:
     """Of `arg.NAME` keys, and of `arg={NAME: VALUE}`."""
     given = [(name[4:], value) for name, value in values.items() if name.startswith("arg.")]
     given += list(dict(values.get("arg", {})).items())
-    return tuple(_condition(name, value) for name, value in given)
+    return tuple(condition(name, value) for name, value in given)
 
 
 def _check_keys(values: Iterable[str]) -> None:
@@ -176,13 +177,18 @@ def _check_calls(one: Fault, of: Table) -> None:
         highest = max((at for at, _ in pokes), default=-1)
         if pokes and not any(len(of.by_name[name].args) > highest for name in names):
             raise ValueError(f"none of the calls has an argument {highest + 1} to poke at")
-    for condition in one.args:
-        meant = [arg for name in names for arg in of.by_name[name].args if arg.name == condition.argument]
-        for arg in meant:
-            flag_value(condition.value, arg.flags, of)
-        if not meant:
-            known = " ".join(arg.name for arg in of.by_name[names[0]].args) if names else ""
-            raise ValueError(f'no call has an argument "{condition.argument}"; {names[0] if names else ""} has: {known}')
+    for item in one.args:
+        check_condition(item, names, of)
+
+
+def check_condition(item: Condition, names: Sequence[str], of: Table) -> None:
+    """Raises ValueError for an argument that none of the calls has, or a flag that it has not."""
+    meant = [arg for name in names for arg in of.by_name[name].args if arg.name == item.argument]
+    for arg in meant:
+        flag_value(item.value, arg.flags, of)
+    if not meant:
+        known = " ".join(arg.name for arg in of.by_name[names[0]].args) if names else ""
+        raise ValueError(f'no call has an argument "{item.argument}"; {names[0] if names else ""} has: {known}')
 
 
 def fault(calls: str, values: Mapping[str, Any], *, text: str = "", of: Table | None = None) -> Fault:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Literal
 
-    from selftrace.trace.faults import Fault
+    from selftrace.trace.faults import Condition, Fault
 
     Need = Literal["no", "yes", "may"]
 
@@ -66,6 +66,13 @@ class TraceOptions:
     relative_precision: int | None = None
     times_precision: int | None = None
     instruction_pointer: bool = False
+    argv0: str = ""
+    always_pid: bool = False
+    percentiles: tuple[float, ...] = ()
+    histogram: bool = False
+    stack_sources: bool = False
+    stack_frames: int = 0
+    """At most as many; 0: all that there are."""
     stack_trace: str = ""
     """"": none, "native" or "python"."""
     numbers: bool = False
@@ -83,6 +90,8 @@ class TraceOptions:
     format: str = "strace"
     on_full: str = "block"
     slower_ns: int = 0
+    errors: frozenset[int] | None = None
+    arguments: list[Condition] = fresh(default_factory=list)
     vdso: bool = True
     stap: bool = False
     ignored: list[str] = fresh(default_factory=list)
@@ -225,6 +234,26 @@ def _fault(options: TraceOptions, value: str, of: Table) -> None:
     options.faults.append(parse_inject(value, must_answer=True))
 
 
+def _errors(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.calls import errno_value
+
+    options.errors = frozenset(int(word) if word.isdigit() else errno_value(word.upper()) for word in value.split(","))
+    if not all(0 < error < 4096 for error in options.errors):
+        raise ValueError(f"invalid errno in '{value}'")
+
+
+def _argument(options: TraceOptions, value: str, of: Table) -> None:
+    """NAME=V, as arg.NAME=V in faults."""
+    from selftrace.trace.faults import check_condition, condition
+
+    name, equals, wanted = value.removeprefix("arg.").partition("=")
+    if not (name and equals and wanted):
+        raise ValueError(f"'{value}' is no condition: write NAME=VALUE, e.g. flags&=O_CREAT")
+    found = condition(name, wanted)
+    check_condition(found, sorted(of.by_name), of)
+    options.arguments.append(found)
+
+
 def _trace(options: TraceOptions, value: str, of: Table) -> None:
     options.calls = call_set(value, of)
 
@@ -247,6 +276,7 @@ QUALIFIERS: dict[str, str] = {
         "inject",
         "fault",
         "kvm",
+        "errno",
     )
 }
 QUALIFIERS.update(
@@ -278,6 +308,8 @@ def _expression(options: TraceOptions, value: str, of: Table) -> None:
     name, equals, rest = value.partition("=")
     if not equals:
         return _trace(options, value, of)
+    if name.startswith("arg."):
+        return _argument(options, value, of)
     kind = QUALIFIERS.get(name)
     if kind is None:
         if "," in name or name.startswith(("!", "/", "%")):
@@ -321,7 +353,17 @@ def _pids(options: TraceOptions, value: str, of: Table) -> None:
 
 
 def _stack(options: TraceOptions, value: str, of: Table) -> None:
-    options.stack_trace = _choice(value or "native", ("native", "python"), "stack")
+    """-k, and -kk: with the place in the source."""
+    again = not value and options.stack_trace == "native"
+    word = _choice(value or "native", ("native", "symbol", "source", "python"), "stack")
+    options.stack_sources = options.stack_sources or again or word == "source"
+    options.stack_trace = "python" if word == "python" else "native"
+
+
+def _percentiles(options: TraceOptions, value: str, of: Table) -> None:
+    from selftrace.reports.summary import percentiles
+
+    options.percentiles = percentiles(value or "50,90,99")
 
 
 def _slower(options: TraceOptions, value: str, of: Table) -> None:
@@ -346,6 +388,8 @@ FORMS: tuple[Form, ...] = (
     Form("", "failing-only", "no", _flag("statuses", frozenset({"failed"})), "the same"),
     Form("P", "trace-path", "yes", _add("paths"), "only calls on PATH"),
     Form("", "fd", "yes", _set("fds", lambda v, _: fd_set(v)), "only calls on these descriptors"),
+    Form("", "fds", "yes", _set("fds", lambda v, _: fd_set(v)), "the same"),
+    Form("", "trace-fds", "yes", _set("fds", lambda v, _: fd_set(v)), "the same"),
     Form(
         "",
         "inject",
@@ -354,6 +398,8 @@ FORMS: tuple[Form, ...] = (
         "SET:error=E|retval=V|data=T:short=N:signal=S:delay_enter=T:poke_exit=@argN=HEX:when=1+2:prob=P:path=P …",
     ),
     Form("", "fault", "yes", _fault, "the same; error=ENOSYS if nothing else is said"),
+    Form("", "errno", "yes", _errors, "only calls that failed with one of these, e.g. ENOENT,EACCES"),
+    Form("", "arg", "yes", _argument, "only calls with NAME=VALUE (also != >= <=; &=: any of these bits), e.g. flags&=O_CREAT"),
     Form("", "slower", "yes", _slower, "only calls that took longer, e.g. 10ms"),
     Form("f", "", "no", _f, "follow forks: done without it too; -ff writes a file for each process"),
     Form("", "follow-forks", "may", _follow, "the same; =none: the first thread alone, as strace"),
@@ -390,18 +436,29 @@ FORMS: tuple[Form, ...] = (
     Form("T", "syscall-times", "may", _set("times_precision", lambda v, _: _precision(v, 6)), "time spent in calls"),
     Form("i", "instruction-pointer", "no", _flag("instruction_pointer"), "where the call was made"),
     Form("n", "syscall-number", "no", _flag("numbers"), "numbers of calls"),
-    Form("k", "stack-trace", "may", _stack, "the stack of each call"),
+    Form("k", "stack-trace", "may", _stack, "the stack of each call; -kk: with the place in the source"),
     Form("", "stack-traces", "may", _stack, "the same"),
+    Form(
+        "",
+        "stack-trace-frame-limit",
+        "yes",
+        _set("stack_frames", lambda v, _: _number(v, "--stack-trace-frame-limit", 1)),
+        "at most N functions of a stack",
+    ),
+    Form("", "always-show-pid", "no", _flag("always_pid"), "whose a line is, also where there is one process"),
     Form("c", "summary-only", "no", _flag("summary", "only"), "count time, calls and errors"),
     Form("C", "summary", "no", _flag("summary", "both"), "the same, after the trace"),
     Form("S", "summary-sort-by", "yes", _sort, "sort the summary by time, calls, errors, name, …"),
     Form("U", "summary-columns", "yes", _columns, "columns of the summary"),
+    Form("", "percentiles", "may", _percentiles, "with -c: times that 50, 90, 99 % of the calls stay below, in µs"),
+    Form("", "histogram", "no", _flag("histogram"), "with -c: how many calls took how long"),
     Form("w", "summary-wall-clock", "no", _flag("summary_wall"), "time from beginning to end of calls"),
     Form("O", "summary-syscall-overhead", "yes", _overhead, "time to take off each call"),
     Form("q", "", "no", _q, "fewer messages; -qq, -qqq: fewer still"),
     Form("", "quiet", "may", _quiet, "the same"),
     Form("", "silent", "may", _quiet, "the same"),
     Form("", "silence", "may", _quiet, "the same"),
+    Form("", "argv0", "yes", _set("argv0", lambda v, _: v), "what the program is told that it is called"),
     Form("E", "env", "yes", _add("environment"), "set VAR=VALUE, or remove VAR"),
     Form("u", "user", "yes", _set("user", lambda v, _: v), "run as USER"),
     Form("p", "attach", "yes", _pids, "trace a process that runs, with all its threads; PID,PID… for several"),

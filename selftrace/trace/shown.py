@@ -21,10 +21,13 @@ def unknown_calls(of: Table) -> frozenset[int]:
 
 
 def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
-    """The calls that are to be seen; with -P or --fd only those that have a path or descriptor."""
+    """The calls that are to be seen; with -P or --fd only those that have a path or descriptor, and with
+    arg.NAME those that have such an argument."""
     calls = frozenset(of.by_number) if options.calls is None else options.calls
     if options.paths or options.fds is not None:
         calls = frozenset(n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args))
+    for condition in options.arguments:
+        calls = frozenset(n for n in calls if any(a.name == condition.argument for a in of.by_number[n].args))
     return calls
 
 

@@ -108,12 +108,14 @@ def line_options(options: TraceOptions, chosen: Any, calls: frozenset[int]) -> N
         chosen.relative, chosen.relative_digits = 1, options.relative_precision
     if options.times_precision is not None:
         chosen.times, chosen.times_digits = 1, options.times_precision
-    chosen.split = options.separate
+    chosen.split, chosen.stack_frames = options.separate, options.stack_frames
     if options.separate:
         chosen.prefix = 0
     elif options.output:
         several = options.pids and (options.follow or len(options.pids) > 1 or options.command)
         chosen.prefix = 2 if "f" in options.ignored or several else 0
+    if options.always_pid and not options.separate:
+        chosen.prefix = 2
     chosen.numbers, chosen.addresses = options.numbers, options.instruction_pointer
     chosen.comm = "comm" in options.decode_pids
     chosen.quiet = sum({_QUIET[word] for word in options.quiet})
@@ -141,6 +143,8 @@ class TextSink:
         chosen.start_ns = time.time_ns() - time.monotonic_ns()
         if options.stack_trace == "native":
             self._stacks = chosen.stacks = stacks.new(self._ffi, self._lib)
+            if options.stack_sources:
+                self._lib.st_stacks_want_sources(self._stacks)
         self._kept = (*_callbacks(self._ffi, chosen), *_dumped(self._ffi, chosen, options), *_named(self._ffi, chosen, options))
         self._lines = self._lib.st_lines_new(chosen)
         if self._lines == self._ffi.NULL:
@@ -255,6 +259,7 @@ class SummarySink:
         self._ffi, self._lib = ffi, lib
         self._sort = summary.sort_key(options.summary_sort)
         self._columns = summary.columns(options.summary_columns) if options.summary_columns else summary.DEFAULT
+        self._percentiles, self._histogram = options.percentiles, options.histogram
         self._overhead_ns = round(overhead(options.summary_overhead) * 1e9)
         self._counts = ffi.gc(lib.st_counts_new(), lib.st_counts_free)
         self._file = open_output(options.output, append=options.append or options.summary == "both")
@@ -280,7 +285,10 @@ class SummarySink:
             count.shortest_ns, count.longest_ns = one.shortest_ns, one.longest_ns
             count.buckets = {at: number for at, number in enumerate(one.buckets) if number}
             found[sysno] = count
-        lines = summary.table(Counts(found), sort=self._sort, show=self._columns)
+        counts = Counts(found)
+        lines = [*summary.table(counts, sort=self._sort, show=self._columns, at=self._percentiles)]
+        if self._histogram:
+            lines += summary.histograms(counts, sort=self._sort)
         self._file.write("".join(f"{line}\n" for line in lines).encode())
         self._file.close()
 

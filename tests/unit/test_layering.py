@@ -25,6 +25,7 @@ LAYERS = {
     "events": 3,
     "tracee": 3,
     "job": 3,
+    "startas": 3,
     "prepared": 4,
     "backends": 4,
     "compiling": 5,
