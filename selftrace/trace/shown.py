@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _MAPPING = ("mmap", "munmap", "mremap")
 """These say which file lies where: stacks cannot be unwound without them."""
+_LISTS = ("poll", "ppoll", "select", "pselect6")
+"""These have their descriptors in memory."""
 _NUMBERS = 512
 """Numbers of calls that tables cover."""
 
@@ -25,7 +27,9 @@ def shown_calls(options: TraceOptions, of: Table) -> frozenset[int]:
     arg.NAME those that have such an argument."""
     calls = frozenset(of.by_number) if options.calls is None else options.calls
     if options.paths or options.fds is not None:
-        calls = frozenset(n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args))
+        in_memory = {of.by_name[name].sysno for name in _LISTS}
+        named = {n for n in calls if any(a.role in ("path", "fd", "dirfd") for a in of.by_number[n].args)}
+        calls = frozenset(named | calls & in_memory)
     for condition in options.arguments:
         calls = frozenset(n for n in calls if any(a.name == condition.argument for a in of.by_number[n].args))
     return calls
