@@ -156,7 +156,8 @@ enum st_chunk_kind {
     ST_CHUNK_REGISTERS, /* of the program at the call: ST_STACK_REGISTERS words in the order of struct st_regs; for -k */
     ST_CHUNK_PYTHON,    /* "file:line:function\n", innermost first */
     ST_CHUNK_STACK,     /* what lies on the program's stack, from its stack pointer up */
-    ST_CHUNK_OBJECT     /* exec: a file that has been mapped at `address`: where its mapping ends, 8 bytes; its path, no NUL */
+    ST_CHUNK_OBJECT,    /* exec: a file that has been mapped at `address`: where its mapping ends, 8 bytes; its path, no NUL */
+    ST_CHUNK_COMM       /* address: a task, 0: the event's own; the bytes: its name, no NUL; for -Y */
 };
 
 #define ST_STACK_REGISTERS 17 /* r8 ... rsp rip */
@@ -186,10 +187,12 @@ enum st_capture_kind {
     ST_CAPTURE_POINTERS, /* args[length] pointers, and `size` bytes at each of the first 32 */
     ST_CAPTURE_FDS,      /* the links of descriptors that args[length] elements of `size` bytes begin with; `size` 0: of those
                             whose bits are set among args[length] bits; under -y */
-    ST_CAPTURE_TEXT      /* as STRING, at the address that is at args[arg] + length; at most `size` */
+    ST_CAPTURE_TEXT,     /* as STRING, at the address that is at args[arg] + length; at most `size` */
+    ST_CAPTURE_COMM      /* the name of task args[arg]; ST_CAPTURE_SELF: of the one that makes the call */
 };
 #define ST_CAPTURE_MOST 4096
 #define ST_CAPTURE_RESULT_ARG 255
+#define ST_CAPTURE_SELF 254
 #define ST_CAPTURE_ENTRY 1
 #define ST_CAPTURE_EXIT 2   /* where the call succeeded */
 #define ST_CAPTURE_FAILED 4 /* on exit, where it failed */
@@ -208,6 +211,7 @@ struct st_capture {
 #define ST_PLAN_PYTHON 32         /* rules ask Python handlers */
 #define ST_PLAN_POKES 2048        /* rules change memory before the call is seen */
 #define ST_PLAN_WATCHED 4096      /* nothing is refused: the program may have filters of its own */
+#define ST_PLAN_NAMES 8192        /* events have the names of the tasks that they are about */
 #define ST_PLAN_TRACE_ONE 128     /* ... of the first thread alone */
 #define ST_PLAN_NO_VDSO 256       /* programs make calls of what the vDSO would answer */
 #define ST_PLAN_TRACE 64          /* calls, signals and tasks go into the ring as events */

@@ -124,6 +124,25 @@ uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
     return length < 0 ? 0 : (uint32_t)length;
 }
 
+uint32_t st_capture_comm(int32_t tid, uint8_t *to, uint32_t most)
+{
+    uint8_t path[40] = "/proc/";
+    uint8_t *end;
+    if (!tid) {
+        uint8_t name[16];
+        if (most < sizeof name || ST_SYS(__NR_prctl, 16 /* PR_GET_NAME */, name, 0, 0, 0) < 0) return 0;
+        memcpy(to, name, sizeof name);
+        return st_length(name);
+    }
+    end = st_put_number(path + 6, tid);
+    memcpy(end, "/comm", sizeof "/comm");
+    int64_t fd = ST_SYS(__NR_openat, -100 /* AT_FDCWD */, path, 02000000 /* O_CLOEXEC */, 0);
+    if (fd < 0) return 0;
+    int64_t n = ST_SYS(__NR_read, fd, to, most);
+    ST_SYS(__NR_close, fd);
+    return n > 0 ? (uint32_t)n - (to[n - 1] == '\n') : 0;
+}
+
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
 /* Whether this thread has anything to say at all. */
@@ -270,12 +289,21 @@ void st_trace_signal(struct st_block *block, int32_t signal, const struct st_sig
     finish(block, &said);
 }
 
+/* Whose event it is, by name. */
+static void put_name(struct st_block *block)
+{
+    uint8_t name[16];
+    uint32_t length = st_state.plan->flags & ST_PLAN_NAMES ? st_capture_comm(0, name, sizeof name) : 0;
+    if (length) st_trace_chunk(block, 0, ST_CHUNK_COMM, name, length);
+}
+
 /* kind: ST_EVENT_EXEC, ST_EVENT_TASK or ST_EVENT_END; number: as in selftrace.h. */
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags)
 {
     uint64_t said = 0;
     if (!speaks(block)) return;
     begin(block, kind, number, sizeof(struct st_event))->flags = flags;
+    put_name(block);
     finish(block, &said);
 }
 

@@ -46,6 +46,17 @@ uint32_t st_capture_string(uint8_t *to, uint64_t from, uint32_t most)
     return done;
 }
 
+uint32_t st_capture_comm(int32_t tid, uint8_t *to, uint32_t most)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", tid ? tid : st_reader_task);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = read(fd, to, most);
+    close(fd);
+    return n > 0 ? (uint32_t)n - (to[n - 1] == '\n') : 0;
+}
+
 uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most)
 {
     char path[64];

@@ -93,6 +93,14 @@ static void link_of(struct capture *c, int32_t fd)
     if (got) chunk_end(c, (uint64_t)(int64_t)fd, got, ST_CHUNK_FD);
 }
 
+static void name_of(struct capture *c, int32_t tid)
+{
+    uint32_t most = 64;
+    uint8_t *to = tid >= 0 ? chunk_begin(c, &most) : 0;
+    uint32_t got = to ? st_capture_comm(tid, to, most) : 0;
+    if (got) chunk_end(c, (uint64_t)tid, got, ST_CHUNK_COMM);
+}
+
 /* The number that an operation's `arg` or `length` names. */
 static uint64_t named(const struct capture *c, uint8_t which)
 {
@@ -276,6 +284,7 @@ static void run(struct capture *c, const struct st_capture *op)
         break;
     case ST_CAPTURE_POINTERS: pointers(c, op); break;
     case ST_CAPTURE_FDS: element_links(c, op); break;
+    case ST_CAPTURE_COMM: name_of(c, op->arg == ST_CAPTURE_SELF ? 0 : (int32_t)address); break;
     default: break; /* of a later version */
     }
 }

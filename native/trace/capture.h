@@ -19,4 +19,6 @@ uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size);
 uint32_t st_capture_string(uint8_t *to, uint64_t from, uint32_t most);
 /* The length of the link /proc/self/fd/N of the tracee's, no NUL; AT_FDCWD (-100): /proc/self/cwd. */
 uint32_t st_capture_link(int32_t fd, uint8_t *to, uint32_t most);
+/* The name of a task (0: the one that makes the call), no NUL; 0: there is none of that number. */
+uint32_t st_capture_comm(int32_t tid, uint8_t *to, uint32_t most);
 #endif

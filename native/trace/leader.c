@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mapped.h"
 #include "writer.h"
 
 void st_put_fraction(struct st_buffer *b, uint64_t nano, unsigned digits)
@@ -52,9 +53,23 @@ struct st_buffer *st_line_target(struct st_lines *l, struct thread *t)
 /* What was last known is what a task that is gone is called. */
 void st_thread_comm(struct st_lines *l, struct thread *t)
 {
-    if (!l->options.comm || !l->options.comm_of) return;
+    if (!l->options.comm || !l->options.comm_of || t->named) return;
     uint32_t n = l->options.comm_of(t->tid, t->comm, sizeof t->comm);
     if (n && n <= sizeof t->comm) t->comm_length = n;
+}
+
+/* Chunks of an event of the thread's: with its name, if that was captured. */
+void st_thread_named(struct st_lines *l, struct thread *t, const uint8_t *chunks, uint32_t size)
+{
+    struct st_chunk head;
+    const uint8_t *at = chunks, *end = chunks + size;
+    if (!l->options.comm) return;
+    while ((chunks = st_chunk_next(&at, end, ST_CHUNK_COMM, &head))) {
+        if (head.address || !head.size || head.size > sizeof t->comm) continue;
+        memcpy(t->comm, chunks, head.size);
+        t->comm_length = head.size;
+        t->named = 1;
+    }
 }
 
 static void task_prefix(struct st_lines *l, struct st_buffer *b, int32_t tid)

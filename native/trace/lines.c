@@ -104,6 +104,8 @@ static void frame(struct st_lines *l, const struct st_event *event, uint32_t siz
         return;
     }
     if (event->kind < ST_EVENT_ENTRY || event->kind > ST_EVENT_END || !(t = st_thread_of(l, event->tid, event->pid))) return;
+    uint32_t head = event->kind == ST_EVENT_ENTRY ? sizeof(struct st_entry) : sizeof(struct st_event);
+    if (event->kind != ST_EVENT_EXIT && size > head) st_thread_named(l, t, (const uint8_t *)event + head, size - head);
     switch (event->kind) {
     case ST_EVENT_ENTRY:
         if (size >= sizeof(struct st_entry)) st_line_entry(l, t, (const struct st_entry *)event, size);

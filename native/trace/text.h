@@ -139,6 +139,8 @@ const uint8_t *st_see(const struct st_decoder *d, uint64_t address, uint64_t siz
 const uint8_t *st_see_some(const struct st_decoder *d, uint64_t address, uint64_t *size);
 const uint8_t *st_see_link(const struct st_decoder *d, int32_t fd, uint32_t *size);
 /* The n-th chunk of memory, for what no argument points at. */
+/* The name that a task had (0: the event's own); NULL: it was not captured. */
+const uint8_t *st_see_name(const struct st_decoder *d, int32_t tid, uint32_t *size);
 const uint8_t *st_see_first(const struct st_decoder *d, uint64_t *address, uint32_t *size);
 uint64_t st_load(const uint8_t *at, unsigned size); /* size as in st_type: 0x80 is for signed numbers */
 static inline uint32_t st_load32(const uint8_t *at)

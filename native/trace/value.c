@@ -73,8 +73,12 @@ void st_pid(struct st_decoder *d, int32_t pid)
     char name[64];
     uint32_t n;
     st_put_signed(d->out, pid);
-    if (!d->options->comm || !d->options->comm_of || pid <= 0) return;
-    n = d->options->comm_of(pid, name, sizeof name);
+    if (!d->options->comm || pid <= 0) return;
+    const uint8_t *seen = st_see_name(d, pid == d->tid ? 0 : pid, &n);
+    if (seen && n <= sizeof name)
+        memcpy(name, seen, n);
+    else
+        n = d->options->comm_of ? d->options->comm_of(pid, name, sizeof name) : 0;
     if (!n || n > sizeof name) return;
     st_putc(d->out, '<');
     st_quote_name(d->options, d->out, (const uint8_t *)name, n);

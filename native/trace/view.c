@@ -67,6 +67,18 @@ const uint8_t *st_see_link(const struct st_decoder *d, int32_t fd, uint32_t *siz
     return NULL;
 }
 
+const uint8_t *st_see_name(const struct st_decoder *d, int32_t tid, uint32_t *size)
+{
+    const uint8_t *data;
+    struct walk w = walk_begin(&d->chunks[d->exiting ? 0 : 1]); /* a task may be gone by the exit */
+    while ((data = next(&w)))
+        if (w.head.kind == ST_CHUNK_COMM && (int32_t)w.head.address == tid) {
+            *size = w.head.size;
+            return data;
+        }
+    return NULL;
+}
+
 const uint8_t *st_see_first(const struct st_decoder *d, uint64_t *address, uint32_t *size)
 {
     const uint8_t *data;

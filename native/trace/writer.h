@@ -18,6 +18,7 @@ struct thread {
     uint8_t in_call, shown, incomplete; /* shown: the call is traced; incomplete: arguments are missing until its exit */
     uint64_t line_start;                /* 1 + where its unfinished line begins, counted from the start of all its text; 0: none */
     char comm[16];
+    uint8_t named; /* by an event */
     uint32_t comm_length;
     uint64_t taken; /* bytes that were taken from `text` */
 };
@@ -42,6 +43,7 @@ struct st_lines {
 struct thread *st_thread_find(struct st_lines *l, int32_t tid);
 struct thread *st_thread_of(struct st_lines *l, int32_t tid, int32_t pid);
 void st_thread_forget(struct st_lines *l, struct thread *t);
+void st_thread_named(struct st_lines *l, struct thread *t, const uint8_t *chunks, uint32_t size);
 void st_thread_comm(struct st_lines *l, struct thread *t);
 void st_put_fraction(struct st_buffer *b, uint64_t nano, unsigned digits);
 void st_line_leader(struct st_lines *l, struct st_buffer *b, int32_t tid, uint64_t time);

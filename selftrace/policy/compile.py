@@ -108,6 +108,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             trace_one=model.tracing is not None and not model.tracing.follow,
             stack=model.tracing.stack if model.tracing is not None else "",
             shim=model.tracing.shim if model.tracing is not None else "",
+            names=model.tracing is not None and model.tracing.names,
             watched=model.tracing is not None and model.tracing.watched,
             no_vdso=model.tracing is not None and not model.tracing.vdso,
             traced=dict(model.tracing.calls) if model.tracing is not None else {},

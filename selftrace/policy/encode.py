@@ -280,6 +280,7 @@ def encode(plan: Plan, *, filter_program: bytes = b"", floor: bytes = b"") -> by
         | native.trace * lib.ST_PLAN_TRACE
         | native.trace_one * lib.ST_PLAN_TRACE_ONE
         | native.no_vdso * lib.ST_PLAN_NO_VDSO
+        | native.names * lib.ST_PLAN_NAMES
         | native.watched * lib.ST_PLAN_WATCHED
         | any(rule.action == "poke_enter" for rule in native.rules) * lib.ST_PLAN_POKES
         | (native.stack == "native") * lib.ST_PLAN_STACK

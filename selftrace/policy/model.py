@@ -169,6 +169,8 @@ class Tracing:
     follow: bool = True
     vdso: bool = True
     stack: Literal["", "native", "python"] = ""
+    names: bool = False
+    """Events have the names of the tasks that they are about."""
     watched: bool = False
     """The program is seen and no more: it may have seccomp filters and io_uring of its own."""
     shim: str = ""

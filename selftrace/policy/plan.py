@@ -284,6 +284,8 @@ class NativeSpec:
     """What is captured of the stack with each call: nothing, "native" or "python"."""
     shim: str = ""
     """What is put into programs to read Python stacks: a path."""
+    names: bool = False
+    """Events have the names of tasks."""
     watched: bool = False
     """Nothing is refused: filters and io_uring are the program's business."""
     no_vdso: bool = False

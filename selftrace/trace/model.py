@@ -33,7 +33,8 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
     check_faults(options, of)
     links = bool(options.decode_fds or options.paths or options.fds is not None)
     in_full = () if options.abbrev is None else frozenset(of.by_number) - options.abbrev
-    ops = captures(arch, links=links, verbose=in_full)
+    names = "comm" in options.decode_pids
+    ops = captures(arch, links=links, names=names, verbose=in_full)
     calls: dict[int, tuple[Capture, ...]] = {n: ops.get(n, ()) for n in sorted(shown_calls(options, of))}
     calls.update((n, ()) for n in unknown_calls(of))
     linked = captures(arch, links=True)
@@ -55,6 +56,7 @@ def make_model(options: TraceOptions, arch: str = "x86_64", *, shim: str = "") -
             vdso=options.vdso,
             stack=stack(options),
             watched=True,
+            names=names,
             shim=shim if stack(options) == "python" else "",
         ),
         rules=tuple(rules),

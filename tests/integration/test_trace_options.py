@@ -60,6 +60,21 @@ def test_as_strace_has_them(place: Path, words: list[str]) -> None:
     assert ours[-3:] == theirs[-3:]
 
 
+def test_names_of_tasks_that_are_over(place: Path) -> None:
+    """Each name as it was at the call, though nobody of it is there any more when the line is written."""
+    script = "import ctypes, os; os.kill(os.getpid(), 0); ctypes.CDLL(None).prctl(15, b'an<other'); os.kill(os.getpid(), 0)"
+    words = ["-f", "-Y", "-e", "trace=kill", "/usr/bin/python3", "-c", script]
+    ours, theirs = ([re.sub(r"\d+<", "N<", line) for line in log_of(place, *words, tracer=t)] for t in (TRACE, ["strace"]))
+    assert ours == theirs
+    assert ours[:2] == ["N<python3> kill(N<python3>, 0) = 0", "N<an\\74other> kill(N<an\\74other>, 0) = 0"]
+
+
+def test_poll_and_select_are_on_paths(place: Path) -> None:
+    script = "import select; a, b = open('here'), open('/dev/null'); select.select([a], [], [], 0); p = select.poll(); p.register(a); p.poll(0)"
+    lines = log_of(place, "-P", f"{place}/here", "-e", "trace=select,pselect6,poll,ppoll", "/usr/bin/python3", "-c", script)
+    assert [line.split("(")[0] for line in lines[:-1]] in (["select", "poll"], ["pselect6", "poll"]), lines
+
+
 def test_whose_line_it_is(place: Path) -> None:
     assert all(re.match(r"\d+ ", line) for line in log_of(place, "--always-show-pid", "-e", "execve", "./stack"))
 
