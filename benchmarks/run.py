@@ -19,7 +19,7 @@ from selftrace.comparison.metadata import machine
 
 CASES = (
     *("mechanisms", "getppid", "open_close", "rules", "arguments", "threads", "start", "memory", "exec", "programs"),
-    *("tracing", "trace", "python_ptrace"),
+    *("tracing", "trace", "python_ptrace", "attach"),
 )
 
 

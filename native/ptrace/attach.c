@@ -68,7 +68,7 @@ int32_t st_ptrace_detach(struct st_ptrace *s)
     for (uint32_t i = 0; i < ST_TASKS; i++)
         for (struct st_task *t = s->tasks[i], *next; t; t = next) {
             next = t->next;
-            if (t->due || t->held)
+            if (t->due || t->held || t->paused)
                 st_release(s, t);
             else if (!t->filtered)
                 ptrace(PTRACE_INTERRUPT, t->tid, 0, 0);

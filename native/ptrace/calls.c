@@ -58,6 +58,7 @@ int st_call_enters(struct st_ptrace *s, struct st_task *t, const struct st_call_
 {
     uint32_t delay_us = 0;
     int32_t sysno = (int32_t)info->entry.nr;
+    if (t->call.sysno != ST_RESTART_SYSCALL) t->previous = t->call.sysno;
     t->call = (struct st_ptrace_call){.pid = t->pid, .tid = t->tid, .sysno = sysno, .site = info->instruction, .stack = info->stack};
     memcpy(t->call.args, info->entry.args, sizeof t->call.args);
     t->delay_exit_us = t->inject = t->poke_exit = t->instead = 0;

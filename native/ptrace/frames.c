@@ -66,6 +66,16 @@ static void add_stack(const struct st_ptrace *s, const struct st_task *t, struct
     event->size += st_put_stack(t->tid, (uint8_t *)event + event->size, ST_EVENT_MAX - event->size, &event->flags);
 }
 
+/* The call that restart_syscall makes again. */
+static void add_resumed(struct st_event *event, int32_t sysno)
+{
+    struct st_chunk *chunk = (struct st_chunk *)((uint8_t *)event + event->size);
+    const uint64_t number = (uint32_t)sysno;
+    *chunk = (struct st_chunk){0, 4, ST_CHUNK_MEMORY};
+    memcpy(chunk + 1, &number, 8);
+    event->size += (uint32_t)sizeof *chunk + 8;
+}
+
 void st_frame_entry(struct st_ptrace *s, struct st_task *t)
 {
     struct st_entry *e = (struct st_entry *)begin(s, t, ST_EVENT_ENTRY, t->call.sysno, sizeof *e);
@@ -73,6 +83,7 @@ void st_frame_entry(struct st_ptrace *s, struct st_task *t)
     e->site = t->call.site;
     if (t->call.sysno == 60 || t->call.sysno == 231) e->event.flags |= ST_EVENT_NO_RETURN; /* exit, exit_group */
     capture(s, t, &e->event, (int64_t)t->call.stack, ST_CAPTURE_ENTRY);
+    if (t->call.sysno == ST_RESTART_SYSCALL && t->previous >= 0) add_resumed(&e->event, t->previous);
     add_stack(s, t, &e->event);
     end(s, &e->event);
 }

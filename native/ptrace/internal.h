@@ -11,6 +11,7 @@
 #define ST_TASKS 1024 /* buckets */
 #define ST_EXECVE 59
 #define ST_EXECVEAT 322
+#define ST_RESTART_SYSCALL 219
 
 /* What the kernel's PTRACE_GET_SYSCALL_INFO fills in. */
 struct st_call_info {
@@ -33,6 +34,7 @@ struct st_task {
     struct st_task *next;
     struct st_ptrace_call call; /* the one that it is in */
     int32_t tid, pid;
+    int32_t previous;               /* number of the call before that was no restart_syscall; -1: not known */
     int32_t signal;                 /* what it is resumed with, while it waits */
     int32_t cpu_fd;                 /* its schedstat; -1: not open */
     uint64_t due;                   /* it is held until then (CLOCK_MONOTONIC in ns); 0: it is not */
@@ -44,6 +46,7 @@ struct st_task {
     uint8_t filtered;               /* a seccomp filter decides where it stops */
     uint8_t instead;                /* another call is made in its place: what the program gets is put in on return */
     uint8_t foreign;                /* of another architecture: it is left alone */
+    uint8_t paused;                 /* until the next read */
     uint8_t held;                   /* stopped at its very first instruction: its parent has not told of it yet */
     uint8_t waited;                 /* ticks since */
     uint8_t announced;              /* the frame of its beginning has been made */
@@ -118,6 +121,7 @@ void st_stopped(struct st_ptrace *s, struct st_task *t, int status);
 void st_resume(struct st_ptrace *s, struct st_task *t, int signal);
 void st_hold(struct st_ptrace *s, struct st_task *t, uint32_t delay_us, int signal);
 void st_release(struct st_ptrace *s, struct st_task *t);
+void st_unpause(struct st_ptrace *s);
 int st_let_go(struct st_ptrace *s, struct st_task *t, int signal);
 /* attach.c */
 long st_seize(const struct st_ptrace *s, int32_t tid, int filtered);

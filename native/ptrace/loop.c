@@ -152,11 +152,13 @@ int64_t st_ptrace_read(struct st_ptrace *s, uint8_t *out, uint64_t room)
     s->out = out;
     s->room = room;
     s->used = 0;
+    int lockstep = (s->options.flags & ST_PTRACE_LOCKSTEP) != 0;
+    if (lockstep) st_unpause(s);
     while (s->count && room - s->used >= LEAST) {
         int status, ticked = st_pace_ticked(s);
         if (ticked) on_tick(s, s->stops != before);
         if (s->delayed || s->waiting) release(s, ticked);
-        if (ticked && s->count > 1 && s->stops != before) sweep(s);
+        if (ticked && !lockstep && s->count > 1 && s->stops != before) sweep(s);
         if (ticked) break; /* frames have waited long enough, and a signal may have come for our caller */
         int32_t tid = next(P_ALL, 0, 0, &status);
         if (tid > 0)
@@ -165,6 +167,8 @@ int64_t st_ptrace_read(struct st_ptrace *s, uint8_t *out, uint64_t room)
             forget_all(s);
         else if (!st_pace_due(s))
             break; /* a signal for our caller */
+        if (s->idle && s->used) st_pace_set(s, 0);
+        if (lockstep && s->used) break;
     }
     return s->used ? (int64_t)s->used : s->count ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
 #include "internal.h"
@@ -18,6 +19,11 @@ void st_resume(struct st_ptrace *s, struct st_task *t, int signal)
 {
     int to_next_call = t->in_call || (!t->filtered && !t->foreign);
     if (s->detaching && st_let_go(s, t, signal)) return;
+    if ((s->options.flags & ST_PTRACE_LOCKSTEP) && s->used && !s->detaching) {
+        t->paused = 1;
+        t->signal = signal;
+        return;
+    }
     ptrace(to_next_call ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, signal);
 }
 
@@ -45,8 +51,16 @@ void st_release(struct st_ptrace *s, struct st_task *t)
     s->delayed -= t->due != 0;
     s->waiting -= t->held;
     t->due = 0;
-    t->held = 0;
+    t->held = t->paused = 0;
     st_resume(s, t, t->signal);
+}
+
+/* What was to be looked at has been. */
+void st_unpause(struct st_ptrace *s)
+{
+    for (uint32_t i = 0; i < ST_TASKS; i++)
+        for (struct st_task *t = s->tasks[i]; t; t = t->next)
+            if (t->paused) st_release(s, t);
 }
 
 /* ---- stops ----------------------------------------------------------------------------------------------------------- */
@@ -124,6 +138,7 @@ static void announce(struct st_ptrace *s, struct st_task *t)
 {
     t->announced = 1;
     if (!t->attached) return;
+    t->call.sysno = (int32_t)ptrace(PTRACE_PEEKUSER, t->tid, offsetof(struct user_regs_struct, orig_rax), 0); /* -1: it is in none */
     st_frame_plain(s, t, ST_EVENT_TASK, 0);
     if (t->tid == t->pid) st_frame_mappings(s, t);
 }

@@ -19,13 +19,14 @@
 #define ST_SUPERVISOR_H
 #include "../trace/lines.h"
 /* cffi: begin */
-#define ST_PTRACE_FOLLOW 1    /* new threads and processes too */
-#define ST_PTRACE_FILTER 2    /* programs that are started stop only where they have to, by a seccomp filter; with FOLLOW only */
-#define ST_PTRACE_EXITKILL 4  /* they die with us */
-#define ST_PTRACE_STACK 8     /* entries and signals have registers and stack; for -k */
-#define ST_PTRACE_CPU_TIME 16 /* times are of each thread's own time on a processor */
-#define ST_PTRACE_NO_VDSO 32  /* programs make calls of what the vDSO would answer */
-#define ST_PTRACE_UNPINNED 64 /* which processor we run on is left to the scheduler */
+#define ST_PTRACE_FOLLOW 1     /* new threads and processes too */
+#define ST_PTRACE_FILTER 2     /* programs that are started stop only where they have to, by a seccomp filter; with FOLLOW only */
+#define ST_PTRACE_EXITKILL 4   /* they die with us */
+#define ST_PTRACE_STACK 8      /* entries and signals have registers and stack; for -k */
+#define ST_PTRACE_CPU_TIME 16  /* times are of each thread's own time on a processor */
+#define ST_PTRACE_NO_VDSO 32   /* programs make calls of what the vDSO would answer */
+#define ST_PTRACE_UNPINNED 64  /* which processor we run on is left to the scheduler */
+#define ST_PTRACE_LOCKSTEP 128 /* a task whose frames are handed over stays stopped until they have been looked at */
 
 enum st_ptrace_verdict {
     ST_PTRACE_PASS,   /* the call is made; with the number and arguments in `call`, if they were changed */

@@ -52,7 +52,7 @@ struct st_task *st_task_new(struct st_ptrace *s, int32_t tid)
     int32_t pid = st_task_field(tid, "\nTgid:");
     t->tid = tid;
     t->pid = pid > 0 ? pid : tid;
-    t->cpu_fd = -1;
+    t->cpu_fd = t->call.sysno = -1;
     t->next = *bucket;
     *bucket = t;
     s->count++;

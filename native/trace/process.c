@@ -91,7 +91,11 @@ int st_call_membarrier(struct st_decoder *d)
 
 int st_call_restart_syscall(struct st_decoder *d)
 {
-    if (!d->exiting) st_puts(d->out, "<... resuming interrupted system call ...>");
+    uint64_t address;
+    uint32_t size = 0;
+    const uint8_t *which = d->exiting ? NULL : st_see_first(d, &address, &size); /* its number, where the tracer knows it */
+    const char *name = which && size >= 4 ? st_call_name((int32_t)st_load32(which)) : NULL;
+    if (!d->exiting) st_putf(d->out, "<... resuming interrupted %s ...>", name ? name : "system call");
     return 0;
 }
 

@@ -59,8 +59,8 @@ class Watch:
     """What a supervisor looks at.
 
     shown: calls. captures: sysno → (kind, arg, length, when, size) of what is captured. seccomp: programs that are started
-    stop at these calls alone. stack: registers and stack are captured. path_matches: (index of the fault, tid, directory's
-    descriptor, path or None) → whether the fault is about it.
+    stop at these calls alone. lockstep: a task does not run on while its events are looked at. stack: registers and stack are
+    captured. path_matches: (index of the fault, tid, directory's descriptor, path or None) → whether the fault is about it.
     """
 
     shown: frozenset[int]
@@ -72,6 +72,7 @@ class Watch:
     cpu_time: bool = False
     vdso: bool = True
     pinned: bool = True
+    lockstep: bool = False
     faults: tuple[CallFault, ...] = fresh(default_factory=tuple)
     path_matches: Callable[[int, int, int, bytes | None], bool] | None = None
 
@@ -112,6 +113,7 @@ class Supervisor:
             lib.ST_PTRACE_CPU_TIME: watch.cpu_time,
             lib.ST_PTRACE_NO_VDSO: not watch.vdso,
             lib.ST_PTRACE_UNPINNED: not watch.pinned,
+            lib.ST_PTRACE_LOCKSTEP: watch.lockstep,
         }
         options.flags = sum(bit for bit, wanted in flags.items() if wanted)
         options.string_limit = watch.string_limit

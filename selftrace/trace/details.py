@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import struct
 
@@ -84,14 +85,24 @@ def _inet(pid: int, inode: int) -> str:
     return ""
 
 
-def _socket(pid: int, inode: int) -> str:
+def _protocol(pid: int, fd: int, inode: int) -> str:
+    """A socket that has no address yet is in no table: the kernel names its protocol. Source: sockfs_xattr_get, net/socket.c."""
+    try:
+        name = os.getxattr(f"/proc/{pid}/fd/{fd}", "system.sockprotoname").rstrip(b"\0").decode("ascii", "replace")
+    except OSError:
+        return ""
+    return f"{name}:[{inode}]"
+
+
+def _socket(pid: int, fd: int, inode: int) -> str:
     found = _inet(pid, inode)
     if found:
         return found
     try:
-        return _unix(inode)
+        found = _unix(inode)
     except OSError:
-        return ""
+        pass
+    return found or _protocol(pid, fd, inode)
 
 
 def _field(pid: int, fd: int, name: str) -> str:
@@ -117,7 +128,9 @@ def describe(pid: int, fd: int, link: str) -> str:
         return f"eventfd:[count:{count},id:{kind}]" if count else ""
     if not link.startswith("socket:["):
         return ""
-    found = _socket(pid, int(link[8:-1] or 0))
+    found = _socket(pid, fd, int(link[8:-1] or 0))
+    if "->" in _known.get(link, "") and "->" not in found:
+        return _known[link]  # the other end has gone
     if found:
         _known[link] = found
     return found or _known.get(link, "")

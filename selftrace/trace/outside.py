@@ -164,6 +164,7 @@ def make_watch(options: TraceOptions, *, cpu_time: bool = False) -> Watch:
         cpu_time=cpu_time,
         vdso=options.vdso,
         pinned=options.pinned,
+        lockstep=bool(options.decode_fds - {"path"} or options.decode_pids),
         faults=tuple(parts),
         path_matches=_Paths(faults) if any(one.path for one in faults) else None,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from selftrace.backends import refusals
 from tests.integration.test_trace_ptrace import compiled, state, wait_for
 from tests.integration.traced import TRACE, events_of
 
@@ -159,6 +160,7 @@ def test_all_that_it_starts_from_then_on(tmp_path: Path) -> None:
 def test_stopped_processes_stay_stopped(tmp_path: Path) -> None:
     """T before, under and after the trace; SIGCONT wakes it in each."""
     sleeper = subprocess.Popen(["sleep", "60"])
+    wait_for(lambda: "nanosleep" in Path(f"/proc/{sleeper.pid}/wchan").read_text())
     os.kill(sleeper.pid, signal.SIGSTOP)
     wait_for(lambda: state(sleeper.pid) == "T")
     log = tmp_path / "o"
@@ -171,7 +173,7 @@ def test_stopped_processes_stay_stopped(tmp_path: Path) -> None:
     tracer = attached("-p", str(sleeper.pid), "-o", str(log))
     wait_for(lambda: "stopped by SIGSTOP" in log.read_text())
     os.kill(sleeper.pid, signal.SIGCONT)
-    wait_for(lambda: "restart_syscall" in log.read_text() or "clock_nanosleep" in log.read_text())
+    wait_for(lambda: "restart_syscall(<... resuming interrupted clock_nanosleep ...>" in log.read_text())
     os.kill(sleeper.pid, signal.SIGSTOP)
     wait_for(lambda: log.read_text().count("stopped by SIGSTOP") == 2)
     tracer.kill()  # even so
@@ -289,15 +291,51 @@ def test_a_32_bit_program_below_a_64_bit_one_runs_untraced(tmp_path: Path) -> No
 def test_refused_because_it_is_somebody_elses() -> None:
     sleeper = subprocess.Popen(["sleep", "60"], user=65533)
     wait_for(lambda: Path(f"/proc/{sleeper.pid}/comm").read_text() == "sleep\n")
-    code = (
-        "import sys; from selftrace.backends.ptrace import *; from selftrace.backends import refusals; import os\n"
-        "supervisor = Supervisor(Watch(frozenset(), {}))\n"
-        "os.setuid(65534)\n"
-        "try: supervisor.attach(int(sys.argv[1]))\n"
-        "except OSError as error: print(refusals.afterwards(int(sys.argv[1]), error))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(sleeper.pid)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", ATTACHES, str(sleeper.pid)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "it belongs to uid 65533: attach as uid 65533 or as root\n", done
+    sleeper.kill()
+    sleeper.wait()
+
+
+NOT_DUMPABLE = """
+import ctypes, sys, time
+assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+print("ready", flush=True)
+time.sleep(60)
+"""
+ATTACHES = """
+import os, sys
+from selftrace.backends import refusals
+from selftrace.backends.ptrace import Supervisor, Watch
+supervisor = Supervisor(Watch(frozenset(), {}))
+if not os.geteuid():
+    os.setuid(65534)
+try:
+    supervisor.attach(int(sys.argv[1]))
+except OSError as error:
+    print(refusals.afterwards(int(sys.argv[1]), error))
+"""
+
+
+def test_refused_because_it_is_not_dumpable() -> None:
+    user = {"user": 65534} if os.geteuid() == 0 else {}
+    running = subprocess.Popen(["/usr/bin/python3", "-I", "-S", "-c", NOT_DUMPABLE], stdout=subprocess.PIPE, text=True, **user)  # type: ignore[call-overload]
+    assert running.stdout.readline() == "ready\n"
+    done = subprocess.run([sys.executable, "-c", ATTACHES, str(running.pid)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("it is not dumpable"), done
+    running.kill()
+    running.communicate()
+
+
+@pytest.mark.parametrize(("scope", "said"), [(1, "ancestors"), (2, "only CAP_SYS_PTRACE"), (3, "until the next boot")])
+def test_refused_because_of_yama(scope: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said where the kernel has it and nothing else stands against it; not every kernel has."""
+    setting = tmp_path / "ptrace_scope"
+    setting.write_text(f"{scope}\n")
+    monkeypatch.setattr(refusals, "_YAMA", str(setting))
+    sleeper = subprocess.Popen(["sleep", "60"])
+    reason = refusals.afterwards(sleeper.pid, PermissionError(1, "Operation not permitted"))
+    assert reason.startswith(f"kernel.yama.ptrace_scope is {scope}: ") and said in reason
     sleeper.kill()
     sleeper.wait()
 
