@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from selftrace.calls import signal_value
-from selftrace.errors import SelftraceError
+from selftrace.errors import SelftraceError, UnsupportedError
 from selftrace.ptrace.expressions import number
 from selftrace.ptrace.stops import Stop
 from selftrace.ptrace.tracee import Tracee
@@ -81,7 +81,11 @@ class Base(cmd.Cmd):
     def here(self) -> None:
         """The current place: its source line, or its instruction."""
         tracee = self.tracee
-        place = tracee.describe(tracee.registers["rip"])
+        try:
+            place = tracee.describe(tracee.registers["rip"])
+        except UnsupportedError as error:  # without pyelftools
+            self.say(f"  {tracee.registers['rip']:#x} ({error})")
+            return
         self.say(f"  {place}")
         text = source_line(place.file, place.line)
         if text is None:

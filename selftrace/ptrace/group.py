@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterator
 
+from selftrace.backends.refusals import status_of
 from selftrace.ptrace import mended, waiting
 from selftrace.ptrace.events import Events
 from selftrace.ptrace.stops import Stop, Task
@@ -112,23 +113,26 @@ class Group:
         covered = place[0] in memory.patches
         if covered:
             memory.lift(place[0])
+        done = False
         try:
             done = self._one_instruction(task)
         finally:
+            if not done and covered:
+                task.unfinished = place
             if task.running:
                 self.stop_all()  # Ctrl-C while the instruction waits in the kernel
             if covered and task.tracee.memory is memory:
                 task.tracee.breakpoints.lay()
-        if not done and covered:
-            task.unfinished = place
         return done
 
     def _one_instruction(self, task: Task) -> bool:
         while True:
             number, task.signal = task.signal, 0
+            task.stepping = True
             self._request(task, mended.SINGLESTEP, number)
             _, status = waiting.any_of([task])
             self.arrived(task, status)
+            task.stepping = False
             if waiting.is_plain_stop(status) and not task.group_stopped:
                 task.status = None  # a former PTRACE_INTERRUPT: nothing was executed
                 continue
@@ -190,6 +194,20 @@ class Group:
         for task, status in waiting.collect(told):
             self.arrived(task, status)
             if waiting.is_plain_stop(status) or (status >> 8 == signal.SIGINT and self._events.swallows(task)):
+                task.status = None
+            self._drop_trap(task)
+
+    def _drop_trap(self, task: Task) -> None:
+        """A step into a call that waits, and was interrupted, has ended in the kernel's eyes: its SIGTRAP is on its way, and
+        would kill the program if we were gone by then."""
+        stepping, task.stepping = task.stepping, False
+        if stepping and task.status is not None and task.status >> 8 == signal.SIGTRAP and task.trapped is None:
+            task.status = None
+        elif stepping and task.status is None and int(status_of(task.tid).get("SigPnd", "0"), 16) >> signal.SIGTRAP - 1 & 1:
+            self._request(task, mended.CONT, 0)
+            _, status = waiting.any_of([task])
+            self.arrived(task, status)
+            if status >> 8 == signal.SIGTRAP:
                 task.status = None
 
     def _told(self, task: Task) -> bool:

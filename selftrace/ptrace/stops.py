@@ -29,6 +29,7 @@ class Task:
         self.unfinished: tuple[int, int] | None = None  # a breakpoint that was counted, but not yet passed: address, stack
         self.signal = 0  # to be delivered when it is let go
         self.group_stopped = False
+        self.stepping = False  # it was let go for one instruction
         self.call: TracedCall | None = None  # that it is in
 
     def registers(self) -> Any:

@@ -84,6 +84,17 @@ def test_a_condition_that_fails_stops_and_says_so(place: Path, out: int) -> None
         assert 'unknown register "nothing"' in str(tracee.cont())
 
 
+def test_what_a_callback_raises_comes_out_with_everything_stopped(place: Path, out: int) -> None:
+    with Tracee.start([f"{place}/program"], stdout=out) as tracee:
+        failing = tracee.breakpoint("leaf", callback=lambda stop: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            tracee.cont()
+        assert symbols_of(tracee)[0] == "leaf"
+        failing.callback = None
+        assert tracee.cont().breakpoint is failing
+        assert failing.hits == 2
+
+
 def test_every_thread_hits_every_time(place: Path, out: int) -> None:
     with Tracee.start([f"{place}/program", "threads"], stdout=out) as tracee:
         counted = tracee.breakpoint("work", callback=lambda stop: False)

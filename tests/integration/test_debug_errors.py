@@ -219,6 +219,18 @@ def test_mistakes_at_the_prompt_are_one_line(line: str, answer: str, place: Path
     assert answer in done.stderr
 
 
+def test_without_pyelftools_there_are_addresses(place: Path) -> None:
+    code = (
+        "import sys\nfor name in ('elftools', 'elftools.elf', 'elftools.elf.elffile'):\n    sys.modules[name] = None\n"
+        "from selftrace.cli.main import main\n"
+        "sys.exit(main(['debug', '--batch', '-ex', 'stepi', '-ex', 'break $rip', '-ex', 'break main', '-ex', 'cont', '--', sys.argv[1]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, f"{place}/program"], capture_output=True, text=True, timeout=60)
+    assert re.search(r"  0x\w+ \(symbols, lines and call frames need pyelftools", done.stdout)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.count("need pyelftools, which is not installed; pip install") == 1
+
+
 def test_what_is_missing_is_named(place: Path) -> None:
     code = (
         "import sys\nfor name in ('capstone', 'pystack', 'pystack.errors'):\n    sys.modules[name] = None\n"

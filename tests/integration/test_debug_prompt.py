@@ -108,6 +108,18 @@ def test_ctrl_c_stops_what_runs_and_comes_back(place: Path) -> None:
         terminal.end()
 
 
+def test_ctrl_c_ends_a_step_that_waits(place: Path) -> None:
+    with Server(f"{place}/program") as server, Terminal("-p", str(server.pid)) as terminal:
+        terminal.type(f"thread {server.pid}")
+        terminal.send("stepi\n")  # into the read that was interrupted, again
+        while "S" not in server.states():
+            pass
+        terminal.send("\x03")
+        assert re.search("interrupted|SIGINT", terminal.read())
+        terminal.end()
+        assert server.ask("x") == "0 x"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("state", ["running", "at the prompt"])
 def test_a_signal_to_the_debugger_lets_go(number: int, state: str, place: Path) -> None:
