@@ -46,14 +46,23 @@ def found(pattern: str, text: str) -> str:
     return match[1]
 
 
+def waiting(traced: subprocess.Popen[str]) -> str:
+    """The pid of the program under trace, when it sleeps until somebody has attached."""
+    while traced.poll() is None:
+        for child in Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split():
+            if Path(f"/proc/{child}/comm").read_text() == "debugger\n":
+                time.sleep(0.2)
+                return child
+        time.sleep(0.05)
+    raise AssertionError(traced.communicate())
+
+
 @pytest.mark.parametrize("style", ["stap", "strace"])
 def test_both_sides_while_gdb_is_attached(style: str, place: Path) -> None:
     log, flag = place / f"{style}.txt", place / f"{style}.flag"
     words = ["-f", "-e", "trace=ptrace,wait4,clone", f"--style={style}", "-o", str(log)]
     traced = subprocess.Popen([*TRACE, *words, str(place / "debugger"), str(flag)], stdout=subprocess.PIPE, text=True)
-    time.sleep(0.7)
-    children = Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split()
-    filled = [word.format(pid=children[0], flag=flag) for word in ATTACHED]
+    filled = [word.format(pid=waiting(traced), flag=flag) for word in ATTACHED]
     gdb = subprocess.run(["gdb", "-nx", *filled], capture_output=True, text=True, timeout=60)
     out, _ = traced.communicate(timeout=60)
     text = log.read_text()
@@ -75,9 +84,9 @@ def test_both_sides_while_gdb_is_attached(style: str, place: Path) -> None:
 
 UNDER = {
     "nobody": [],
-    "gdb": ["gdb", "-nx", "-batch", "-ex", "handle SIGSYS nostop noprint pass", "-ex", "set startup-with-shell off", "-ex", "run"],
+    "gdb": ["gdb", "-nx", "-batch", "-ex", "handle SIGSYS SIGSEGV nostop noprint pass", "-ex", "set startup-with-shell off", "-ex", "run"],
     "selftrace debug": [
-        sys.executable, "-m", "selftrace", "debug", "--batch", "-ex", "handle SIGSYS nostop pass", "-ex", "cont", "--",
+        sys.executable, "-m", "selftrace", "debug", "--batch", "-ex", "handle SIGSYS nostop pass; handle SIGSEGV nostop pass", "-ex", "cont", "--",
     ],
 }  # fmt: skip
 
