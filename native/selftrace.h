@@ -407,6 +407,12 @@ struct st_door {
     uint64_t *visitors, *leaving;
     struct st_own *(*own)(void); /* the calling thread's; async-signal-safe */
 };
+/* Where a thread stands that a tracer outside has stopped. regs: those of struct st_regs, r8 to eflags. */
+struct st_standing {
+    uint64_t regs[18];
+    int64_t call; /* of the call that it was in, its number: a result of -ERESTART… has yet to be acted on. -1: in none */
+    uint64_t mask;
+};
 enum st_order { ST_ORDER_JOIN = 1, ST_ORDER_QUIT = 2 };
 struct st_blob {
     uint64_t magic;
@@ -437,6 +443,9 @@ struct st_blob {
     void (*forget_counter)(uint32_t counter);
     void (*release)(void);
     uint64_t *fired;
+    /* ---- put in from outside: remote.c */
+    uint64_t remote_call;                         /* calls what rax says, on the stack that it is given, and stops */
+    int64_t (*depart)(struct st_standing *where); /* the calling thread's end of dispatch: 0, or -EAGAIN: let it run on a bit */
 };
 /* cffi: end */
 #endif

@@ -46,6 +46,8 @@ __attribute__((section(".blob"), used)) const struct st_blob st_blob = {
     .forget_counter = st_forget_counter,
     .release = st_release,
     .fired = st_state.fired,
+    .remote_call = (uint64_t)st_remote_call,
+    .depart = st_depart,
 };
 
 static int64_t first_block(void)
@@ -106,7 +108,7 @@ static int64_t raise_floor(const struct st_arm *from)
 }
 
 /* The time-stamp counter may be forbidden, also over an exec. */
-static void find_clock(void)
+void st_find_clock(void)
 {
     int32_t mode = 0;
     ST_SYS(__NR_prctl, 25 /* PR_GET_TSC */, &mode);
@@ -123,7 +125,7 @@ int64_t st_arm_process(const struct st_arm *from, int first)
     *(volatile uint64_t *)st_slots = 0; /* a page that is read before it is written costs two faults */
     st_state.plan = plan;
     st_state.ring = from->ring;
-    if (plan->flags & ST_PLAN_TRACE) find_clock();
+    if (plan->flags & ST_PLAN_TRACE) st_find_clock();
     st_state.stack = from->stack;
     st_state.hook = from->hook;
     st_state.ldso_low = from->ldso_low;

@@ -264,6 +264,7 @@ struct st_state {
     uint64_t slow_calls;       /* executed the slower way: no stub left */
     uint32_t tsc_off;          /* the program has forbidden itself the time-stamp counter */
     uint32_t dispatch;         /* user dispatch brings the calls, not seccomp */
+    uint32_t follow;           /* user dispatch: forked children are under it too */
     uint32_t scopes;           /* those that are active */
     uint32_t ended;            /* how many have ended: an order to join is for the scopes of its time */
     uint32_t changing;         /* the plan is about to be another one: nobody may begin to read it */
@@ -371,6 +372,17 @@ int32_t st_is_dispatched(int32_t tid);
 void st_change(const struct st_plan *plan);
 void st_forget_counter(uint32_t counter);
 void st_release(void);
+struct st_block *st_own_block(void);
+void st_undispatch(struct st_block *block);
+void st_requeue(const struct st_block *block);
+int64_t st_dispatch_again(struct st_block *block);
+int st_in_blob(uint64_t address);
+
+/* put in from outside */
+extern const struct st_door st_own_door;
+int64_t st_depart(struct st_standing *where);
+void st_remote_call(void);
+void st_find_clock(void);
 
 /* signals */
 uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);

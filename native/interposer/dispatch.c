@@ -13,16 +13,17 @@
 #define CLONE_SETTLS 0x80000ull
 #define UNBLOCK_NONE (~0ull & ~ST_UNBLOCKABLE)
 
-static void undispatch(struct st_block *block)
+void st_undispatch(struct st_block *block)
 {
     ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 0, 0, 0, 0);
     block->own->dispatched = block->own->selector = 0;
     block->dispatched = 0;
 }
 
-/* For the calling thread. own: where its selector is. */
+/* For the calling thread. own: where its selector is; NULL: in its block. */
 static int64_t dispatch(struct st_block *block, struct st_own *own)
 {
+    if (!own) own = &block->own_here;
     block->own = own;
     own->dispatched = 1;
     own->selector = !own->aside;
@@ -32,6 +33,12 @@ static int64_t dispatch(struct st_block *block, struct st_own *own)
     else
         __atomic_store_n(&block->dispatched, ST_DISPATCHED, __ATOMIC_RELEASE);
     return r;
+}
+
+/* In a fork's child, which the kernel has taken off it. */
+int64_t st_dispatch_again(struct st_block *block)
+{
+    return dispatch(block, NULL);
 }
 
 /* What the kernel's mask may be while nothing may arrive: orders wait. */
@@ -142,7 +149,7 @@ uint64_t st_register_again(const struct st_block *block)
     return ST_SYS(__NR_sigaltstack, &st_records[block->index].altstack, 0) < 0 ? 0 : (uint64_t)block;
 }
 
-static struct st_block *own_block(void)
+struct st_block *st_own_block(void)
 {
     struct st_stack kernel;
     struct st_context uc = {.stack = {.flags = ST_SS_DISABLE}};
@@ -153,7 +160,7 @@ static struct st_block *own_block(void)
 /* The calling thread, from its own code, which is aside, with all signals blocked. program: its mask. */
 int64_t st_join(uint32_t scopes, st_mask program)
 {
-    struct st_block *block = own_block();
+    struct st_block *block = st_own_block();
     __atomic_or_fetch(&st_state.scopes, scopes, __ATOMIC_ACQ_REL);
     if (block) {
         block->scopes |= scopes;
@@ -165,13 +172,14 @@ int64_t st_join(uint32_t scopes, st_mask program)
     struct st_stack ours = st_records[block->index].altstack;
     int64_t r = ST_SYS(__NR_sigaltstack, &ours, &block->stack_virtual);
     if (r >= 0) r = dispatch(block, st_state.door.own());
+    if (r >= 0 && st_state.follow) st_trace_task(block, ST_EVENT_TASK, 0, 0); /* nobody has told of it */
     if (r >= 0) return 0;
     ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
     st_block_free(block);
     return r;
 }
 
-static void requeue(const struct st_block *block)
+void st_requeue(const struct st_block *block)
 {
     if (block->sigsys_pending) ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, block->tid, ST_SIGSYS, &block->sigsys_info);
 }
@@ -179,11 +187,11 @@ static void requeue(const struct st_block *block)
 /* The calling thread again. 1: its mask is to have SIGSYS, 0: not, else -errno. */
 int64_t st_quit(void)
 {
-    struct st_block *block = own_block();
+    struct st_block *block = st_own_block();
     if (!block) return 0;
-    undispatch(block);
+    st_undispatch(block);
     ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
-    requeue(block);
+    st_requeue(block);
     int64_t blocked = block->sigsys_blocked;
     st_block_free(block);
     return blocked;
@@ -275,7 +283,7 @@ static void join_here(struct st_context *uc, const struct order *order, uint64_t
     st_block_free(block);
 }
 
-static int in_blob(uint64_t address)
+int st_in_blob(uint64_t address)
 {
     return address >= ST_BLOB_BASE && address < ST_REGION_HIGH;
 }
@@ -287,17 +295,17 @@ static uint64_t quit_here(struct st_block *block, struct st_frame *frame, uint64
     st_enter(block);
     st_show_site(block, uc);
     st_exit(block);
-    if (block->python || block->handlers_aside || in_blob(uc->regs.rip)) return 0;
+    if (block->python || block->handlers_aside || st_in_blob(uc->regs.rip)) return 0;
     uint64_t sp = uc->regs.rsp;
     const struct st_stack *own = &block->stack_virtual;
     int on_own = !(own->flags & ST_SS_DISABLE) && sp > own->sp && sp - own->sp <= own->size;
-    if (in_blob((uint64_t)frame)) frame = st_move_frame(frame, sp - 128, on_own ? own->sp : 0);
+    if (st_in_blob((uint64_t)frame)) frame = st_move_frame(frame, sp - 128, on_own ? own->sp : 0);
     if (!frame) return 0;
     __atomic_add_fetch(st_state.door.leaving, 1, __ATOMIC_ACQ_REL);
-    undispatch(block); /* the block stays the thread's: it is on its stack for a few instructions more */
+    st_undispatch(block); /* the block stays the thread's: it is on its stack for a few instructions more */
     frame->context.stack = block->stack_virtual;
     if (block->sigsys_blocked) frame->context.mask |= ST_BIT(ST_SIGSYS);
-    requeue(block);
+    st_requeue(block);
     out[0] = (uint64_t)frame;
     out[2] = st_state.door.gone;
     return 0;
@@ -343,7 +351,8 @@ static int64_t take_sigsys(void)
     return ST_SYS(__NR_rt_sigaction, ST_SIGSYS, &ours, 0, 8);
 }
 
-/* The process's handlers become ours; no thread is under dispatch yet. All signals are blocked. */
+/* The process's handlers become ours; no thread is under dispatch yet. All signals are blocked. door: NULL where nothing of
+ * ours but the blob is in the process: then forked children are followed. */
 int64_t st_engage(const struct st_arm *arm, const struct st_door *door)
 {
     if (st_state.armed) return -ST_EEXIST;
@@ -355,8 +364,10 @@ int64_t st_engage(const struct st_arm *arm, const struct st_door *door)
     st_state.ldso_high = arm->ldso_high;
     st_state.pid = (int32_t)ST_SYS(__NR_getpid);
     st_state.main_tid = st_state.pid;
-    st_state.door = *door;
+    st_state.door = door ? *door : st_own_door;
+    st_state.follow = !door;
     st_state.dispatch = 1;
+    if (!door) st_find_clock();
     st_signals_arm();
     int64_t r = take_sigsys();
     if (r >= 0) st_state.armed = 1;

@@ -113,7 +113,7 @@ static uint64_t clone_flags(struct st_call *call)
     if (call->args[1] < 8 || call->args[1] > sizeof call->path[0]) return 0;
     if (st_copy_in(copy, (const void *)call->args[0], call->args[1]) < 0) return 0; /* the kernel says EFAULT */
     uint64_t flags = copy[0];
-    if (st_state.dispatch) return flags; /* such a child is none of ours */
+    if (st_state.dispatch && !(st_state.follow && !(flags & ST_CLONE_VM))) return flags; /* such a child is none of ours */
     copy[0] &= ~ST_CLONE_CLEAR_SIGHAND;
     if (flags & ST_CLONE_CLEAR_SIGHAND && !(flags & ST_CLONE_SIGHAND)) call->args[0] = (uint64_t)copy;
     return flags;
@@ -294,13 +294,14 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
 {
     uint64_t result = record->result;
     int shared = (record->clone_flags & ST_CLONE_VM) != 0;
-    if (!result && st_state.dispatch) {
+    if (!result && st_state.dispatch && (shared || !st_state.follow)) {
         st_native_child(block, uc, record);
         return;
     }
     if (!result && !(record->clone_flags & ST_CLONE_FILES)) st_exec_forget(block);
     if (!result && shared) vfork_child(block, record);
     if (!result && !shared) fork_child(block);
+    if (!result && !shared && st_state.follow) st_dispatch_again(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
     if (result && record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
     uc->mask = record->mask;

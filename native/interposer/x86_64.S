@@ -204,6 +204,25 @@ st_signal_entry:
     addq $8, %rsp
     jmp *%rcx
 
+/* The doors of a process that holds nothing of ours but the blob (remote.c): as those of module/door.S. */
+    .globl st_own_entry, st_own_out, st_own_back
+st_own_entry:
+    cmpl $31, %edi              /* SIGSYS */
+    je st_sigsys_entry
+    lock incq st_visitors(%rip)
+    jmp st_signal_entry
+st_own_out:
+    lock decq st_visitors(%rip)
+    jmp *%r15
+st_own_back:
+    lock decq st_visitors(%rip)
+    jmp st_sigreturn_trap
+
+    .globl st_remote_call       /* rax: a function; its tracer waits for the trap */
+st_remote_call:
+    call *%rax
+    int3
+
     .globl st_restorer          /* return address of a program's handler; rsp at the ucontext */
 st_restorer:
     movq %rsp, %rdi

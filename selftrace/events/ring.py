@@ -48,19 +48,27 @@ def _layout() -> tuple[Any, Any]:
     return ffi, lib
 
 
+def records_size() -> int:
+    """Bytes of a ring without trace events."""
+    _, lib = _layout()
+    return int(lib.ST_RING_OFFSET + lib.ST_RING_SLOTS * lib.ST_RECORD_SIZE)
+
+
 class Ring:
     """A ring: `fd` goes to the monitor and the tracee, `read` yields what they wrote."""
 
-    def __init__(self, trace: int = 0) -> None:
-        """Makes an empty ring. trace: bytes for trace events, a power of two; 0: none. Raises OSError."""
+    def __init__(self, trace: int = 0, *, fd: int = -1) -> None:
+        """Makes an empty ring. trace: bytes for trace events, a power of two; 0: none. fd: an empty memory file of the
+        right size to make it in, from now on the ring's. Raises OSError."""
         ffi, lib = _layout()
         self._ffi, self._lib = ffi, lib
-        records = lib.ST_RING_OFFSET + lib.ST_RING_SLOTS * lib.ST_RECORD_SIZE
+        records = records_size()
         self.size = records + trace
-        self.fd = os.memfd_create("selftrace-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.fd = fd if fd >= 0 else os.memfd_create("selftrace-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.ftruncate(self.fd, self.size)
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            if fd < 0:
+                os.ftruncate(self.fd, self.size)
+                fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
             self._map = mmap.mmap(self.fd, self.size)
         except BaseException:
             os.close(self.fd)
