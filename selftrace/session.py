@@ -17,6 +17,7 @@ from selftrace.job import Job, interpreter
 from selftrace.kernel import features as kernel_features
 from selftrace.kernel.identity import Identity, choose
 from selftrace.kernel.limits import rlimits
+from selftrace.kernel.mapping import mapping
 from selftrace.monitor import Monitor, MonitorConfig
 from selftrace.policy.api import places_cwd
 from selftrace.policy.terms import Context
@@ -301,7 +302,7 @@ class Session:
         if monitor.status.failed or monitor.status.end.get("left") == "0":
             return
         for _ in range(100):
-            pids = _mapping(ring.inode)
+            pids = mapping(ring.inode)
             if not pids:
                 return
             for pid in pids:
@@ -405,28 +406,12 @@ def _kill_mapping(pid: int, inode: int) -> None:
     except OSError:
         return
     try:
-        if pid in _mapping(inode, [pid]):
+        if pid in mapping(inode, [pid]):
             signal.pidfd_send_signal(fd, signal.SIGKILL)
     except ProcessLookupError:
         pass
     finally:
         os.close(fd)
-
-
-def _mapping(inode: int, pids: Sequence[int] | None = None) -> list[int]:
-    """Processes (not ourselves) that map the ring with this inode."""
-    found = []
-    for pid in pids if pids is not None else [int(name) for name in os.listdir("/proc") if name.isdigit()]:
-        if pid == os.getpid():
-            continue
-        try:
-            with open(f"/proc/{pid}/maps", "rb") as file:
-                lines = [line.split() for line in file if b"/memfd:selftrace-ring" in line]
-        except OSError:
-            continue
-        if any(int(line[4]) == inode for line in lines):
-            found.append(pid)
-    return found
 
 
 class Run:

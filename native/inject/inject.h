@@ -39,6 +39,8 @@ struct st_inject {
 /* stop.c */
 int32_t st_remote_stop(int32_t tid);
 int32_t st_remote_run_on(struct remote_thread *thread);
+int32_t st_remote_borrow(const struct remote_thread *thread, const struct user_regs_struct *regs);
+void st_remote_give_back(const struct remote_thread *thread);
 
 /* remote.c */
 int64_t st_remote_syscall(struct st_inject *in, struct remote_thread *thread, int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,

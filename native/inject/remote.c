@@ -23,19 +23,28 @@ int32_t st_remote_write(const struct st_inject *in, uint64_t to, const void *fro
     return n < 0 ? -errno : (uint64_t)n == size ? 0 : -EFAULT;
 }
 
-/* Runs the thread until it traps. Its signals are blocked; stops of the whole process are for later. */
-static int32_t until_trap(struct remote_thread *thread, int how, const struct user_regs_struct *regs)
+static int32_t until_trap(const struct remote_thread *thread, int how)
 {
     int32_t status;
-    if (ptrace(PTRACE_SETREGS, thread->tid, 0, regs)) return -errno;
     for (;;) {
         if (ptrace(how, thread->tid, 0, 0)) return -errno;
         while (waitpid(thread->tid, &status, __WALL) < 0)
             if (errno != EINTR) return -errno;
         if (!WIFSTOPPED(status)) return -ESRCH;
-        if (status >> 16) continue; /* PTRACE_EVENT_STOP */
+        if (status >> 16) continue; /* PTRACE_EVENT_STOP: a stop of the whole process is for later */
         return WSTOPSIG(status) == SIGTRAP ? 0 : -EFAULT;
     }
+}
+
+/* Runs the thread with these registers until it traps; result: its rax. */
+static int32_t call(const struct remote_thread *thread, int how, struct user_regs_struct *regs, int64_t *result)
+{
+    int32_t r = st_remote_borrow(thread, regs);
+    if (!r) r = until_trap(thread, how);
+    if (!r && ptrace(PTRACE_GETREGS, thread->tid, 0, regs)) r = -errno;
+    if (!r && result) *result = (int64_t)regs->rax;
+    if (r != -ESRCH) st_remote_give_back(thread);
+    return r;
 }
 
 int64_t st_remote_syscall(struct st_inject *in, struct remote_thread *thread, int64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
@@ -51,9 +60,9 @@ int64_t st_remote_syscall(struct st_inject *in, struct remote_thread *thread, in
     regs.r10 = d;
     regs.r8 = e;
     regs.r9 = f;
-    int32_t r = until_trap(thread, PTRACE_SINGLESTEP, &regs);
-    if (r) return r;
-    return ptrace(PTRACE_GETREGS, thread->tid, 0, &regs) ? -errno : (int64_t)regs.rax;
+    int64_t result = 0;
+    int32_t r = call(thread, PTRACE_SINGLESTEP, &regs, &result);
+    return r ? r : result;
 }
 
 /* The blob's own way: it traps when the function has returned. On the scratch stack: the program's may be too small. */
@@ -70,10 +79,7 @@ int32_t st_remote_function(struct st_inject *in, struct remote_thread *thread, u
     regs.eflags &= ~0x500ull; /* neither stepping nor backwards */
     regs.rdi = a;
     regs.rsi = b;
-    r = until_trap(thread, PTRACE_CONT, &regs);
-    if (!r && ptrace(PTRACE_GETREGS, thread->tid, 0, &regs)) r = -errno;
-    if (!r && result) *result = (int64_t)regs.rax;
-    return r;
+    return call(thread, PTRACE_CONT, &regs, result);
 }
 
 /* ---- a place to call from, and one to put things -------------------------------------------------------------------- */

@@ -88,14 +88,21 @@ int32_t st_remote_stop(int32_t tid)
 
 static int32_t look_at(struct remote_thread *thread)
 {
-    static const uint64_t all = ~0ull;
     if (ptrace(PTRACE_GETREGS, thread->tid, 0, &thread->regs)) return -errno;
-    if (ptrace(PTRACE_GETSIGMASK, thread->tid, MASK_BYTES, &thread->mask)) return -errno;
-    return ptrace(PTRACE_SETSIGMASK, thread->tid, MASK_BYTES, &all) ? -errno : 0;
+    return ptrace(PTRACE_GETSIGMASK, thread->tid, MASK_BYTES, &thread->mask) ? -errno : 0;
 }
 
-/* Its own registers and mask; a call that was interrupted is restarted, or not, by the kernel, as it would have been. */
-static void give_back(const struct remote_thread *thread)
+/* For a call of ours: with these registers, and no signal. */
+int32_t st_remote_borrow(const struct remote_thread *thread, const struct user_regs_struct *regs)
+{
+    static const uint64_t all = ~0ull;
+    if (ptrace(PTRACE_SETSIGMASK, thread->tid, MASK_BYTES, &all)) return -errno;
+    return ptrace(PTRACE_SETREGS, thread->tid, 0, regs) ? -errno : 0;
+}
+
+/* Its own registers and mask, after each call: whoever kills us between two leaves it whole. A call that was interrupted is
+ * restarted, or not, by the kernel, as it would have been. */
+void st_remote_give_back(const struct remote_thread *thread)
 {
     ptrace(PTRACE_SETREGS, thread->tid, 0, &thread->regs);
     ptrace(PTRACE_SETSIGMASK, thread->tid, MASK_BYTES, &thread->mask);
@@ -105,7 +112,6 @@ static void give_back(const struct remote_thread *thread)
 int32_t st_remote_run_on(struct remote_thread *thread)
 {
     struct timespec pause = {0, 200000};
-    give_back(thread);
     if (ptrace(PTRACE_CONT, thread->tid, 0, 0)) return -errno;
     nanosleep(&pause, NULL);
     int32_t r = st_remote_stop(thread->tid);
@@ -186,7 +192,7 @@ void st_inject_let_go(struct st_inject *in)
 {
     if (in->count) st_remote_no_scratch(in);
     for (int32_t i = 0; i < in->count; i++) {
-        give_back(&in->threads[i]);
+        st_remote_give_back(&in->threads[i]);
         ptrace(PTRACE_DETACH, in->threads[i].tid, 0, 0);
     }
     if (in->memory >= 0) close(in->memory);

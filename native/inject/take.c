@@ -58,6 +58,7 @@ static int32_t depart(struct st_inject *in, const struct st_blob *blob, struct r
         if (!r) r = st_remote_read(in, &where, ST_SCRATCH, sizeof where);
         if (r) return r;
         stands(thread, &where);
+        st_remote_give_back(thread);
         if (!gone) return 0;
         r = st_remote_run_on(thread);
         if (r == -ESRCH) return 0; /* it has ended */

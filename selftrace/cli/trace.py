@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from selftrace.events.capture import Metadata
     from selftrace.events.select import Selection
+    from selftrace.injected import InjectedTracer
     from selftrace.job import Job
     from selftrace.outside import OutsideTracer
+    from selftrace.prepared import Prepared
     from selftrace.trace.sinks import Sink
     from selftrace.tracer import Tracer
+
+    AnyTracer = Tracer | OutsideTracer | InjectedTracer
 
 OURS = 125
 _PRESENTED = ("perfetto", "html")
@@ -48,8 +52,12 @@ def _named_job(options: TraceOptions) -> Job:
 
 
 def _check(options: TraceOptions) -> None:
-    if options.backend == "inject":
-        raise UnsupportedError("--backend inject is not built yet", "use -p PID without it: the process is traced by ptrace")
+    if options.backend == "inject" and (options.command or len(options.pids) != 1):
+        raise CommandError("--backend inject is for one process that runs: -p PID", OURS)
+    if options.detach and options.backend != "inject":
+        raise CommandError("--detach takes out what -p PID --backend inject has put in", OURS)
+    if options.backend == "inject" and options.stack_trace:
+        raise UnsupportedError("--backend inject shows no stacks", "leave it out: ptrace does")
     if options.pids and options.backend == "trap":
         raise CommandError("-p traces from outside: leave out --backend trap", OURS)
     if options.user:
@@ -138,35 +146,58 @@ def _outside(options: TraceOptions) -> OutsideTracer:
     from selftrace.outside import OutsideTracer
     from selftrace.trace.outside import make_watch
 
-    def say(text: str) -> None:
-        print(f"selftrace: {text}", file=sys.stderr, flush=True)
-
     try:
         watch = make_watch(options, cpu_time=_counts_cpu_time(options))
     except ValueError as error:
         raise CommandError(str(error), OURS) from None
     job = _job(options) if options.command else None
-    return OutsideTracer(watch, job, _environment(options), pids=options.pids, say=say, quiet="attach" in options.quiet)
+    return OutsideTracer(watch, job, _environment(options), pids=options.pids, say=_say, quiet="attach" in options.quiet)
+
+
+def _say(text: str) -> None:
+    print(f"selftrace: {text}", file=sys.stderr, flush=True)
+
+
+def _injected(options: TraceOptions) -> InjectedTracer:
+    from selftrace.injected import InjectedTracer
+
+    return InjectedTracer(
+        _prepared(options),
+        options.pids[0],
+        block=options.on_full == "block",
+        cpu_time=_counts_cpu_time(options),
+        say=_say,
+        quiet="attach" in options.quiet,
+    )
+
+
+def _prepared(options: TraceOptions) -> Prepared:
+    from selftrace.trace.kept import prepare
+
+    try:
+        return prepare(options)
+    except ValueError as error:
+        raise CommandError(str(error), OURS) from None
 
 
 def _tracer(options: TraceOptions) -> Tracer:
-    from selftrace.trace.kept import prepare
     from selftrace.tracer import Tracer
 
-    job = _job(options)
-    try:
-        prepared = prepare(options)
-    except ValueError as error:
-        raise CommandError(str(error), OURS) from None
     return Tracer(
-        prepared,
-        job,
+        _prepared(options),
+        _job(options),
         _environment(options),
         block=options.on_full == "block",
         follow=options.follow,
         cpu_time=_counts_cpu_time(options),
         user=options.user,
     )
+
+
+def _chosen(options: TraceOptions) -> AnyTracer:
+    if options.backend == "inject":
+        return _injected(options)
+    return _outside(options) if _from_outside(options) else _tracer(options)
 
 
 class _Stop(Exception):
@@ -198,7 +229,7 @@ def _feed(sink: Sink, batch: memoryview, failed: set[int], output: str) -> None:
 
 
 def _follow(
-    tracer: Tracer | OutsideTracer,
+    tracer: AnyTracer,
     sinks: Sequence[Sink],
     selection: Selection | None,
     limit: int | None,
@@ -256,7 +287,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
 
     ours = [signal.SIGTERM, signal.SIGHUP, *([] if options.command else [signal.SIGINT, signal.SIGQUIT])]
     sinks = _sinks(options, presented)
-    tracer = _outside(options) if _from_outside(options) else _tracer(options)
+    tracer = _chosen(options)
     detached, number = False, 0
     failed: set[int] = set()
     try:
@@ -294,7 +325,7 @@ def _trace(options: TraceOptions, presented: str) -> int:
     return _exit_code(tracer, options)
 
 
-def _exit_code(tracer: Tracer | OutsideTracer, options: TraceOptions) -> int:
+def _exit_code(tracer: AnyTracer, options: TraceOptions) -> int:
     if tracer.start_error:
         print(f"selftrace: {options.command[0]}: {os.strerror(tracer.start_error)}", file=sys.stderr)
         return 127 if tracer.start_error == 2 else 126
@@ -339,6 +370,15 @@ def _as_strace(code: int) -> int:
     return code
 
 
+def _detach(options: TraceOptions) -> int:
+    from selftrace.injected import take_out
+
+    take_out(options.pids[0])
+    if "attach" not in options.quiet:
+        _say(f"Process {options.pids[0]} detached")
+    return 0
+
+
 def _execute(words: Sequence[str]) -> int:
     options = parse(words)
     if options.help:
@@ -348,6 +388,8 @@ def _execute(words: Sequence[str]) -> int:
         print(f"selftrace {__version__}")
         return 0
     _check(options)
+    if options.detach:
+        return _detach(options)
     for name in sorted(set(options.ignored) - _WITHOUT_EFFECT):
         if name in ("b", "D", "kvm", "tips", "kill-on-exit"):
             print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)

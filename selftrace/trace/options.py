@@ -81,6 +81,8 @@ class TraceOptions:
     user: str = ""
     pids: list[int] = fresh(default_factory=list)
     backend: str = "auto"
+    detach: bool = False
+    """Take the interposer out of the process again."""
     seccomp: bool = True
     """With ptrace: programs that are started have a filter, and stop only where they have to."""
     pinned: bool = True
@@ -467,8 +469,9 @@ FORMS: tuple[Form, ...] = (
         "backend",
         "yes",
         _set("backend", lambda v, _: _choice(v, BACKENDS, "backend")),
-        "trap: the program traces itself (auto, but for -p); ptrace: from outside",
+        "trap: the program traces itself (auto, but for -p); ptrace: from outside; inject: -p PID traces itself from then on",
     ),
+    Form("", "detach", "no", _flag("detach"), "with -p PID --backend inject: take out what a tracer that was killed left in it"),
     Form("", "no-seccomp-bpf", "no", _flag("seccomp", False), "with ptrace: stop at every call, not only where it is asked for"),
     Form("", "no-pin", "no", _flag("pinned", False), "with ptrace: do not move to the program's processor"),
     Form(

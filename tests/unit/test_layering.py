@@ -36,6 +36,7 @@ LAYERS = {
     "trace": 6,
     "tracer": 6,
     "outside": 7,
+    "injected": 7,
     "running": 7,
     "doctor": 8,
     "comparison": 8,
