@@ -52,9 +52,7 @@ def _refused(pid: int) -> str:
     if reason:
         return reason
     if occupied(pid):
-        return (
-            "selftrace is at work in it already; trace -p PID --backend inject --detach takes out what a tracer has left behind"
-        )
+        return "selftrace is at work in it already; --detach takes out what a tracer that was killed has left in it"
     if _status(pid, "Seccomp") not in ("0", ""):
         return "it has a seccomp filter, to which our calls could be fatal: leave out --backend inject"
     return ""

@@ -21,12 +21,16 @@ int32_t st_inject_threads(const struct st_inject *in);
 const char *st_inject_step(void);
 /* cffi: end */
 
+#include <signal.h>
 #include <sys/user.h>
 
 struct remote_thread {
-    int32_t tid;
+    int32_t tid;                  /* 0: it has ended */
+    int32_t kept;                 /* is yet to depart */
     struct user_regs_struct regs; /* as it goes on with */
     uint64_t mask;
+    int32_t signal; /* that it is yet to be sent again; 0: none */
+    siginfo_t info;
 };
 struct st_inject {
     int32_t pid, memory; /* memory: /proc/PID/mem */
@@ -37,8 +41,8 @@ struct st_inject {
 };
 
 /* stop.c */
-int32_t st_remote_stop(int32_t tid);
-int32_t st_remote_run_on(struct remote_thread *thread);
+int32_t st_remote_stop(struct remote_thread *thread);
+int32_t st_remote_run_on(struct st_inject *in, int64_t us);
 int32_t st_remote_borrow(const struct remote_thread *thread, const struct user_regs_struct *regs);
 void st_remote_give_back(const struct remote_thread *thread);
 
@@ -49,6 +53,7 @@ int64_t st_remote_syscall(struct st_inject *in, struct remote_thread *thread, in
 int32_t st_remote_function(struct st_inject *in, struct remote_thread *thread, uint64_t function, uint64_t a, uint64_t b, int64_t *result);
 int32_t st_remote_read(const struct st_inject *in, void *to, uint64_t from, uint64_t size);
 int32_t st_remote_write(const struct st_inject *in, uint64_t to, const void *from, uint64_t size);
+void st_remote_requeue(struct st_inject *in, struct remote_thread *thread);
 int32_t st_remote_find_syscall(struct st_inject *in);
 int32_t st_remote_scratch(struct st_inject *in);
 void st_remote_no_scratch(struct st_inject *in);

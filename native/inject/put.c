@@ -42,6 +42,7 @@ int32_t st_inject_ring(struct st_inject *in, uint64_t records, uint64_t trace)
     int32_t r = st_remote_scratch(in);
     if (!r) r = st_remote_write(in, ST_SCRATCH, name, sizeof name);
     if (r) return r;
+    st_remote_requeue(in, &in->threads[0]);
     int64_t fd = st_remote_syscall(in, &in->threads[0], SYS_memfd_create, ST_SCRATCH, MFD_CLOEXEC, 0, 0, 0, 0);
     if (fd < 0) return (int32_t)fd;
     r = open_theirs(in, fd, records + trace);
@@ -113,11 +114,13 @@ int32_t st_inject_arm(struct st_inject *in, int32_t file, const void *plan, uint
     if (!r && (blob.magic != ST_BLOB_MAGIC || blob.abi != ST_ABI)) r = -EPROTO;
     if (!r) r = st_remote_write(in, ST_SCRATCH, &arm, sizeof arm);
     if (r) return r;
+    in->syscall_at = blob.gate_call; /* any other instruction may send us the call */
     st_inject_at("taking its signal handlers over");
     int64_t engaged = 0;
     r = st_remote_function(in, &in->threads[0], (uint64_t)blob.engage, ST_SCRATCH, 0, &engaged);
     if (r || engaged < 0) return r ? r : (int32_t)engaged;
     st_inject_at("putting its threads under Syscall User Dispatch");
     for (int32_t i = 0; !r && i < in->count; i++) r = join(in, &blob, &in->threads[i]);
+    for (int32_t i = 0; !r && i < in->count; i++) st_remote_requeue(in, &in->threads[i]);
     return r;
 }

@@ -126,12 +126,18 @@ int32_t st_remote_scratch(struct st_inject *in)
     return 0;
 }
 
-/* By the blob's gate where there is one: another instruction may send us the call. */
+/* A signal that was kept from it: with all that its handler may ask of it. */
+void st_remote_requeue(struct st_inject *in, struct remote_thread *thread)
+{
+    const uint64_t at = ST_SCRATCH + ST_SCRATCH_SIZE / 4;
+    if (!thread->signal || st_remote_scratch(in) || st_remote_write(in, at, &thread->info, sizeof thread->info)) return;
+    int64_t r =
+        st_remote_syscall(in, thread, SYS_rt_tgsigqueueinfo, (uint64_t)in->pid, (uint64_t)thread->tid, (uint64_t)thread->signal, at, 0, 0);
+    if (r >= 0) thread->signal = 0;
+}
+
 void st_remote_no_scratch(struct st_inject *in)
 {
-    if (!in->scratch) return;
-    struct st_blob blob;
-    if (st_remote_read(in, &blob, ST_BLOB_BASE, sizeof blob) == 0) in->syscall_at = blob.gate_call;
-    st_remote_syscall(in, &in->threads[0], SYS_munmap, ST_SCRATCH, ST_SCRATCH_SIZE, 0, 0, 0, 0);
+    if (in->scratch) st_remote_syscall(in, &in->threads[0], SYS_munmap, ST_SCRATCH, ST_SCRATCH_SIZE, 0, 0, 0, 0);
     in->scratch = 0;
 }

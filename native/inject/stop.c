@@ -14,6 +14,10 @@
 #include "inject.h"
 
 #define PATIENCE_MS 3000
+#define STEP_US 50
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH 2
+#endif
 #define MASK_BYTES ((void *)8)
 
 static const char *step = "";
@@ -54,6 +58,12 @@ static int is_event_stop(int32_t status)
     return status >> 16 == PTRACE_EVENT_STOP;
 }
 
+static int is_fault(int32_t signal, int32_t code)
+{
+    int faults = signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE || signal == SIGTRAP || signal == SIGSYS;
+    return faults && code > 0;
+}
+
 /* A fault, or a call that has been dispatched, of which the thread is yet to be told: that comes before anything that we have
  * it do. */
 static int fault_pending(int32_t tid)
@@ -61,28 +71,47 @@ static int fault_pending(int32_t tid)
     siginfo_t found[16];
     struct __ptrace_peeksiginfo_args which = {.nr = 16};
     long count = ptrace(PTRACE_PEEKSIGINFO, tid, &which, found);
-    for (long i = 0; i < count; i++) {
-        int signal = found[i].si_signo;
-        int faults = signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE || signal == SIGTRAP || signal == SIGSYS;
-        if (faults && found[i].si_code > 0) return 1;
-    }
+    for (long i = 0; i < count; i++)
+        if (is_fault(found[i].si_signo, found[i].si_code)) return 1;
     return 0;
 }
 
-/* Signals that come in between are delivered: then the thread stops in, or on its way to, its handler. */
-int32_t st_remote_stop(int32_t tid)
+/* A call on its way to us is taken back: it comes again, to us or to the kernel. */
+static int take_call_back(const struct remote_thread *thread)
+{
+    struct user_regs_struct regs;
+    if (thread->info.si_signo != SIGSYS || thread->info.si_code != SYS_USER_DISPATCH) return 0;
+    if (ptrace(PTRACE_GETREGS, thread->tid, 0, &regs)) return 0;
+    regs.rip -= 2;
+    regs.orig_rax = ~0ull;
+    return !ptrace(PTRACE_SETREGS, thread->tid, 0, &regs);
+}
+
+/* Another signal that it was about to get: kept, and sent again later. Its handler is not entered now, or under a timer that is
+ * faster than we are the thread would never be found anywhere else. */
+static int keep_signal(struct remote_thread *thread)
+{
+    if (ptrace(PTRACE_GETSIGINFO, thread->tid, 0, &thread->info)) return 0; /* a stop of the whole process */
+    if (take_call_back(thread)) return 1;
+    if (is_fault(thread->info.si_signo, thread->info.si_code)) return 0;
+    thread->signal = thread->info.si_signo;
+    return 1;
+}
+
+int32_t st_remote_stop(struct remote_thread *thread)
 {
     int32_t status, again = 0;
-    if (ptrace(PTRACE_INTERRUPT, tid, 0, 0)) return -errno;
+    if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0)) return -errno;
     for (;;) {
-        int32_t r = said(tid, &status);
+        int32_t r = said(thread->tid, &status);
         if (r) return r;
         if (!WIFSTOPPED(status)) return -ESRCH;
-        if (is_event_stop(status) && !fault_pending(tid)) return 0;
         int32_t signal = is_event_stop(status) ? 0 : WSTOPSIG(status);
-        if (ptrace(PTRACE_CONT, tid, 0, (void *)(intptr_t)signal)) return -errno;
+        if (!signal && !fault_pending(thread->tid)) return 0;
+        if (signal && keep_signal(thread)) return 0;
+        if (ptrace(PTRACE_CONT, thread->tid, 0, (void *)(intptr_t)signal)) return -errno;
         if (!signal) again = 1; /* but not yet: we would be first once more */
-        if (signal && again) again = ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0;
+        if (signal && again) again = ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0;
     }
 }
 
@@ -108,14 +137,44 @@ void st_remote_give_back(const struct remote_thread *thread)
     ptrace(PTRACE_SETSIGMASK, thread->tid, MASK_BYTES, &thread->mask);
 }
 
-/* A little further, where a thread cannot be let go of. */
-int32_t st_remote_run_on(struct remote_thread *thread)
+/* A thread that we let run stops at each signal: it goes on with it. 0: it has ended. */
+static int goes_on(int32_t tid)
 {
-    struct timespec pause = {0, 200000};
-    if (ptrace(PTRACE_CONT, thread->tid, 0, 0)) return -errno;
-    nanosleep(&pause, NULL);
-    int32_t r = st_remote_stop(thread->tid);
-    return r ? r : look_at(thread);
+    int32_t status;
+    if (waitpid(tid, &status, __WALL | WNOHANG) != tid) return 1;
+    if (!WIFSTOPPED(status)) return 0;
+    ptrace(PTRACE_CONT, tid, 0, (void *)(intptr_t)(is_event_stop(status) ? 0 : WSTOPSIG(status)));
+    return 1;
+}
+
+static void forget(struct remote_thread *thread)
+{
+    thread->kept = thread->tid = 0;
+}
+
+/* A little further: all that are kept, for one may wait for another. A thread that ends is forgotten. */
+int32_t st_remote_run_on(struct st_inject *in, int64_t us)
+{
+    for (int32_t i = 0; i < in->count; i++) {
+        if (!in->threads[i].kept) continue;
+        st_remote_requeue(in, &in->threads[i]);
+        ptrace(PTRACE_CONT, in->threads[i].tid, 0, 0);
+    }
+    for (int64_t passed = 0; passed < us; passed += STEP_US) {
+        struct timespec pause = {0, STEP_US * 1000};
+        nanosleep(&pause, NULL);
+        for (int32_t i = 0; i < in->count; i++)
+            if (in->threads[i].kept && !goes_on(in->threads[i].tid)) forget(&in->threads[i]);
+    }
+    for (int32_t i = 0; i < in->count; i++) {
+        struct remote_thread *thread = &in->threads[i];
+        if (!thread->kept) continue;
+        int32_t r = st_remote_stop(thread);
+        if (!r) r = look_at(thread);
+        if (r && r != -ESRCH) return r;
+        if (r) forget(thread);
+    }
+    return 0;
 }
 
 static int known(const struct st_inject *in, int32_t tid)
@@ -137,7 +196,7 @@ static int32_t stop_one(struct st_inject *in, int32_t tid)
     if (ptrace(PTRACE_SEIZE, tid, 0, 0)) return errno == ESRCH && tid != in->pid ? 0 : -errno;
     struct remote_thread *thread = &in->threads[in->count];
     *thread = (struct remote_thread){.tid = tid};
-    int32_t r = st_remote_stop(tid);
+    int32_t r = st_remote_stop(thread);
     if (r == -ESRCH && tid != in->pid) return 0; /* it has ended meanwhile */
     if (!r) r = look_at(thread);
     if (!r && thread->regs.cs != 0x33) r = -ENOEXEC;
@@ -192,8 +251,9 @@ void st_inject_let_go(struct st_inject *in)
 {
     if (in->count) st_remote_no_scratch(in);
     for (int32_t i = 0; i < in->count; i++) {
+        if (!in->threads[i].tid) continue;
         st_remote_give_back(&in->threads[i]);
-        ptrace(PTRACE_DETACH, in->threads[i].tid, 0, 0);
+        ptrace(PTRACE_DETACH, in->threads[i].tid, 0, (void *)(intptr_t)in->threads[i].signal);
     }
     if (in->memory >= 0) close(in->memory);
     free(in->threads);

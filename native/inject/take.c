@@ -7,7 +7,9 @@
 #include "../selftrace.h"
 #include "inject.h"
 
-#define TRIES 5000
+#define TRIES 200
+#define PAUSE_US 100 /* the first; a busy machine needs more to let a thread run at all */
+#define LONGEST_US 12800
 
 static void where_is(const struct remote_thread *thread, struct st_standing *where)
 {
@@ -46,23 +48,40 @@ static void stands(struct remote_thread *thread, const struct st_standing *where
     thread->mask = where->mask;
 }
 
-/* A thread that is in the middle of the blob's code is let run on until it is out of it. */
+/* 1: it is gone; 0: it is in the middle of the blob's code. */
 static int32_t depart(struct st_inject *in, const struct st_blob *blob, struct remote_thread *thread)
 {
     struct st_standing where;
+    int64_t said = 0;
+    where_is(thread, &where);
+    int32_t r = st_remote_write(in, ST_SCRATCH, &where, sizeof where);
+    if (!r) r = st_remote_function(in, thread, (uint64_t)blob->depart, ST_SCRATCH, 0, &said);
+    if (!r) r = st_remote_read(in, &where, ST_SCRATCH, sizeof where);
+    if (r) return r;
+    stands(thread, &where);
+    st_remote_give_back(thread);
+    if (!said) st_remote_requeue(in, thread);
+    return !said;
+}
+
+/* Those that cannot go yet are let run on until they can. */
+static int32_t all_depart(struct st_inject *in, const struct st_blob *blob)
+{
+    for (int32_t i = 0; i < in->count; i++) in->threads[i].kept = 1;
+    int64_t pause = PAUSE_US;
     for (int tries = 0; tries < TRIES; tries++) {
-        where_is(thread, &where);
-        int64_t gone = 0;
-        int32_t r = st_remote_write(in, ST_SCRATCH, &where, sizeof where);
-        if (!r) r = st_remote_function(in, thread, (uint64_t)blob->depart, ST_SCRATCH, 0, &gone);
-        if (!r) r = st_remote_read(in, &where, ST_SCRATCH, sizeof where);
+        int32_t left = 0;
+        for (int32_t i = 0; i < in->count; i++) {
+            if (!in->threads[i].kept) continue;
+            int32_t r = depart(in, blob, &in->threads[i]);
+            if (r < 0) return r;
+            in->threads[i].kept = !r;
+            left += !r;
+        }
+        if (!left) return 0;
+        int32_t r = st_remote_run_on(in, pause);
         if (r) return r;
-        stands(thread, &where);
-        st_remote_give_back(thread);
-        if (!gone) return 0;
-        r = st_remote_run_on(thread);
-        if (r == -ESRCH) return 0; /* it has ended */
-        if (r) return r;
+        if (pause < LONGEST_US) pause *= 2;
     }
     return -EBUSY;
 }
@@ -83,11 +102,11 @@ int32_t st_inject_take_out(struct st_inject *in)
     if (r || blob.magic != ST_BLOB_MAGIC) return -ENOENT;
     if (blob.abi != ST_ABI) return -EPROTO;
     uint64_t own = in->syscall_at;
-    in->syscall_at = blob.gate_call; /* the only one that no thread has to ask us for */
+    in->syscall_at = blob.gate_call; /* any other instruction may send us the call */
     st_inject_at("mapping memory to work with");
     r = st_remote_scratch(in);
     st_inject_at("taking its threads off Syscall User Dispatch");
-    for (int32_t i = 0; !r && i < in->count; i++) r = depart(in, &blob, &in->threads[i]);
+    if (!r) r = all_depart(in, &blob);
     if (r) return r;
     st_inject_at("giving its signal handlers back");
     r = st_remote_function(in, &in->threads[0], (uint64_t)blob.release, 0, 0, NULL);

@@ -49,21 +49,22 @@ static int64_t rewind(struct st_standing *where, struct st_regs *regs)
     return error == ERESTART_BLOCK ? __NR_restart_syscall : call;
 }
 
-/* Runs on a stack of the tracer's, all signals blocked. From 0 on the thread goes on as `where` says, without us. */
+/* Runs on a stack of the tracer's, all signals blocked. From 0 on the thread goes on as `where` says, without us. In our own code,
+ * which a signal would not have found it in, it stays. */
 int64_t st_depart(struct st_standing *where)
 {
     struct st_context uc = {.mask = where->mask};
     struct st_block *block = st_own_block();
     if (!block) return 0;
     memcpy(&uc.regs, where->regs, sizeof where->regs);
+    if (block->vforks || (st_in_blob(uc.regs.rip) && !in_stub(uc.regs.rip))) return -ST_EAGAIN;
     int64_t again = rewind(where, &uc.regs);
-    int64_t call = where->call;
-    if (st_in_blob(uc.regs.rip)) st_show_site(block, &uc);
-    if (again >= 0 && !st_in_blob(uc.regs.rip)) uc.regs.rax = (uint64_t)again;
+    if (in_stub(uc.regs.rip)) st_show_site(block, &uc);
+    int inside = st_in_blob(uc.regs.rip);
+    if (again >= 0 && !inside) uc.regs.rax = (uint64_t)again;
     memcpy(where->regs, &uc.regs, sizeof where->regs);
-    where->call = call;
     where->mask = uc.mask;
-    if (st_in_blob(uc.regs.rip) || block->vforks) return -ST_EAGAIN;
+    if (inside) return -ST_EAGAIN;
     st_undispatch(block);
     ST_SYS(__NR_sigaltstack, &block->stack_virtual, 0);
     if (block->sigsys_blocked) where->mask |= ST_BIT(ST_SIGSYS);
