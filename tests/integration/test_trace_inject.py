@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -48,13 +49,21 @@ def last_words(child: subprocess.Popen[str]) -> str:
 WHOLE = "wrong 0 interrupted 0 some 1\n"
 
 
-def state(pid: int) -> tuple[list[str], list[str], int]:
-    """What a process that was let go of must have as it was: signals, the blocks of its address space that have names, and
-    how many descriptors."""
+def links(pid: int) -> set[str]:
+    """What its descriptors lead to, but for the file that it opens and closes all the time."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return {link for link in found if "comm" not in link}
+
+
+def state(pid: int) -> tuple[list[str], list[str], set[str]]:
+    """What a process that was let go of must have as it was: signals, the files that it maps, descriptors."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     signals = [line for line in status if re.match("Sig(Blk|Ign|Cgt)|Seccomp:|NoNewPrivs|TracerPid", line)]
     maps = [line.split()[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/" in line]
-    return signals, maps, len(os.listdir(f"/proc/{pid}/fd"))
+    return signals, maps, links(pid)
 
 
 def traced(pid: int, *words: str, seconds: float) -> tuple[InjectedTracer, bytes]:
@@ -98,8 +107,12 @@ def test_a_hundred_times_and_nobody_notices(process: subprocess.Popen[str]) -> N
 def test_the_command_until_interrupted(process: subprocess.Popen[str], tmp_path: Path) -> None:
     output = tmp_path / "out.txt"
     tracer = subprocess.Popen([*INJECT, "-p", str(process.pid), "-o", str(output)], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and (not output.exists() or "clone" not in output.read_text()):
+    wanted = (r"getppid\(\)", r"--- SIGALRM", r'openat\(.*comm", O_RDONLY\|O_CLOEXEC\) = \d+')
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        text = output.read_text() if output.exists() else ""
+        if len(set(re.findall(r"^\d+", text, re.M))) > 6 and all(re.search(one, text) for one in wanted):
+            break
         time.sleep(0.05)
     tracer.send_signal(signal.SIGINT)
     _, errors = tracer.communicate(timeout=30)
