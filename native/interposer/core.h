@@ -303,6 +303,7 @@ void st_put_args(struct st_regs *regs, const uint64_t args[6]);
 void st_pass(struct st_block *block, struct st_context *uc);
 void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
 void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
+void st_keep_hooks(const struct st_block *block, uint32_t stub);
 int st_may_leave(const struct st_context *uc);
 _Noreturn void st_go(struct st_block *block, struct st_context *uc);
 void st_gone(struct st_block *block, struct st_context *uc, int before);

@@ -97,6 +97,18 @@ static uint32_t returning(const struct st_block *block, const struct st_context 
     return uc->mask & ST_SYNCHRONOUS ? ST_STUB_POST : ST_STUB_TRACE;
 }
 
+/* What is to be done when the call comes back, by which stub it leaves. */
+void st_keep_hooks(const struct st_block *block, uint32_t stub)
+{
+    struct st_record *record = &st_records[block->index];
+    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE && !record->post ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
+    record->flags = block->call.event_flags;
+    record->claimed = 0;
+    record->delay_exit_us = block->call.delay_exit_us;
+    record->signal = block->call.signal;
+    record->poke = block->call.poke;
+}
+
 static void through_block(struct st_block *block, struct st_context *uc, const uint64_t args[6], uint32_t stub)
 {
     struct st_record *record = &st_records[block->index];
@@ -107,12 +119,7 @@ static void through_block(struct st_block *block, struct st_context *uc, const u
         record->post = ST_POST_WAITS;
         stub = ST_STUB_TRACE;
     }
-    record->event = !block->traced ? ST_NO_EVENT : stub == ST_STUB_TRACE && !record->post ? ST_EVENT_DUE : ST_EVENT_AT_TRAP;
-    record->flags = block->call.event_flags;
-    record->claimed = 0;
-    record->delay_exit_us = block->call.delay_exit_us;
-    record->signal = block->call.signal;
-    record->poke = block->call.poke;
+    st_keep_hooks(block, stub);
     record->args[0] = regs->rdi;
     record->args[1] = regs->rsi;
     record->args[2] = regs->rdx;

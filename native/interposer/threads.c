@@ -174,7 +174,7 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     record->parent = (uint64_t)&st_records[block->index];
     record->parent_pending = 1;
     child->pid = block->tid; /* until it knows its own: who made it */
-    st_records[block->index].event = block->traced ? ST_EVENT_AT_TRAP : ST_NO_EVENT;
+    st_keep_hooks(block, ST_STUB_POST);
     st_records[block->index].sysno = call->sysno;
     st_put_args(&uc->regs, call->args);
     uc->regs.rip = st_block_stub(child, ST_STUB_CLONE);
@@ -290,6 +290,16 @@ static int is_fork(int32_t sysno)
     return sysno == __NR_clone || sysno == __NR_clone3 || sysno == __NR_fork || sysno == __NR_vfork;
 }
 
+/* The end of a call that has run: what faults have still to do, and its event. */
+static void came_back(struct st_block *block, struct st_record *record, const uint64_t args[6], int64_t result)
+{
+    if (record->delay_exit_us) st_pause(record->delay_exit_us);
+    record->flags |= st_poke_exit(record->poke, &block->call, args);
+    if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, args, result, record->flags);
+    record->event = ST_NO_EVENT;
+    if (record->signal) st_raise(record->signal);
+}
+
 static void fork_post(struct st_block *block, struct st_context *uc, struct st_record *record)
 {
     uint64_t result = record->result;
@@ -303,7 +313,7 @@ static void fork_post(struct st_block *block, struct st_context *uc, struct st_r
     if (!result && !shared) fork_child(block);
     if (!result && !shared && st_state.follow) st_dispatch_again(block);
     if (!result && (record->clone_flags & ST_CLONE_CLEAR_SIGHAND)) clear_handlers(block);
-    if (result && record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)result, record->flags);
+    if (result) came_back(block, record, record->args, (int64_t)result);
     uc->mask = record->mask;
     back_to_site(uc, record, result);
 }
@@ -315,8 +325,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
     if (index != block->index) { /* the parent of a clone, in the child's stub */
         struct st_cloning cloning = record->cloning;
         struct st_record *own = &st_records[block->index];
-        if (own->event) st_trace_exit(block, own->sysno, cloning.args, (int64_t)cloning.result, 0);
-        own->event = ST_NO_EVENT;
+        came_back(block, own, cloning.args, (int64_t)cloning.result);
         uc->mask = cloning.mask;
         back_to(uc, cloning.args, cloning.site, cloning.result);
         __atomic_store_n(&record->parent_pending, 0, __ATOMIC_RELEASE);
@@ -337,11 +346,7 @@ void st_post(struct st_block *block, struct st_context *uc, uint32_t index)
         uc->mask = record->mask;
     }
     back_to_site(uc, record, record->result);
-    if (record->delay_exit_us) st_pause(record->delay_exit_us);
-    record->flags |= st_poke_exit(record->poke, &block->call, record->args);
-    if (record->event == ST_EVENT_AT_TRAP) st_trace_exit(block, record->sysno, record->args, (int64_t)record->result, record->flags);
-    record->event = ST_NO_EVENT;
-    if (record->signal) st_raise(record->signal);
+    came_back(block, record, record->args, (int64_t)record->result);
 }
 
 /* A clone child's first trap, on its own block. Its parent may still be reading the record: nothing in it is changed. */

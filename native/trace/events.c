@@ -12,7 +12,9 @@ void st_line_signal(struct st_lines *l, struct thread *t, const struct st_event 
     struct st_entry none = {.event = *event};
     char room[16];
     if (!st_bit(l->options.signals, event->sysno, 2)) return;
-    l->site = 0;
+    struct st_chunk head = {0}; /* of the siginfo: its address is where the program was */
+    if (size >= sizeof *event + sizeof head) memcpy(&head, event + 1, sizeof head);
+    l->site = head.address;
     l->number = -1;
     struct st_buffer *b = st_line_begin(l, t, event->time);
     st_line_decoder(l, &d, b, &none, sizeof none);

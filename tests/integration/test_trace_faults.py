@@ -172,6 +172,17 @@ def test_several_on_one_call(place: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["trap", "ptrace"])
+def test_forks_and_threads_are_late_too(backend: str, place: Path) -> None:
+    """What comes after a call comes after those that return twice as well, in the parent."""
+    script = "import os, threading; t = threading.Thread(target=os.getppid); t.start(); t.join(); p = os.fork(); p or os._exit(0); os.waitpid(p, 0)"
+    words = ["--backend", backend, "-e", "inject=clone,clone3,fork,vfork:delay_exit=1000"]
+    _, marked = run(place, *words, command=["/usr/bin/python3", "-c", script])
+    seen = [event for event in marked if event.name in ("clone", "clone3", "fork", "vfork")]
+    assert [event.marks for event in seen] == [("delayed",)] * 2
+    assert all(event.result for event in seen)
+
+
+@pytest.mark.parametrize("backend", ["trap", "ptrace"])
 def test_counted_by_process_and_tree(backend: str, place: Path) -> None:
     script = "for i in 1 2 3; do cat in/a >/dev/null 2>&1; echo $?; done"
     for scope, expected in (("process", b"1\n1\n1\n"), ("tree", b"1\n0\n0\n")):

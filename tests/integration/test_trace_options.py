@@ -75,6 +75,11 @@ def test_poll_and_select_are_on_paths(place: Path) -> None:
     assert [line.split("(")[0] for line in lines[:-1]] in (["select", "poll"], ["pselect6", "poll"]), lines
 
 
+def test_where_a_signal_found_the_program(place: Path) -> None:
+    lines = log_of(place, "-i", "-e", "trace=none", "sh", "-c", "trap : USR1; kill -USR1 $$")
+    assert re.match(r"\[0000[0-9a-f]{12}\] --- SIGUSR1 ", lines[0]), lines
+
+
 def test_whose_line_it_is(place: Path) -> None:
     assert all(re.match(r"\d+ ", line) for line in log_of(place, "--always-show-pid", "-e", "execve", "./stack"))
 
