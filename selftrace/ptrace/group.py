@@ -26,6 +26,7 @@ class Group:
     """The threads of all processes that are traced together, by their number."""
 
     def __init__(self) -> None:
+        self.owner = os.getpid()  # a forked child has all this in its memory, but nothing of it is its own
         self.tasks: dict[int, Task] = {}
         self.tracees: dict[int, Tracee] = {}
         self.swallow_interrupt = False  # the terminal's Ctrl-C was for us; the tracee has got it too

@@ -37,7 +37,7 @@ class Running(Viewing):
     @property
     def alive(self) -> bool:
         """Whether it is there and ours."""
-        return self.pid in self.group.tracees
+        return self.pid in self.group.tracees and self.group.owner == os.getpid()
 
     @property
     def task(self) -> Task:

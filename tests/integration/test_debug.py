@@ -519,6 +519,16 @@ def test_a_stopped_process_stays_stopped(place: Path) -> None:
         assert server.ask("x") == "0 x"
 
 
+def test_a_child_of_the_debugger_ends_nothing(place: Path, out: int) -> None:
+    with Tracee.start([f"{place}/program"], stdout=out) as tracee:
+        child = os.fork()
+        if not child:
+            tracee.close()
+            os._exit(tracee.alive)
+        assert os.waitpid(child, 0)[1] == 0
+        assert tracee.cont().exit_code == 3
+
+
 def test_a_started_program_may_be_let_go(place: Path) -> None:
     read, write = os.pipe()
     with Tracee.start([f"{place}/program"], stdout=write, at_exit="detach") as tracee:

@@ -89,6 +89,11 @@ def test_nothing_imports_the_command_line() -> None:
             assert not any(room(name) == "cli" for name in imports_of(path)), path
 
 
+def test_python_ptrace_is_imported_in_one_place() -> None:
+    importing = [path for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "ptrace" for name in imports_of(path))]
+    assert importing == [PACKAGE / "ptrace" / "mended.py"]
+
+
 def test_what_runs_inside_the_tracee_imports_next_to_nothing() -> None:
     for path in (PACKAGE / "tracee").rglob("*.py"):
         for name in imports_of(path):
