@@ -88,21 +88,25 @@ def collect(tasks: Iterable[Task]) -> list[tuple[Task, int]]:
     while waited:
         for task in list(waited):
             status = poll(task.tid)
+            state = _state(task, rounds) if status is None and rounds > 20 else ""
+            if state:
+                status = poll(task.tid)  # it may have stopped since it was asked
             if status is not None:
                 found.append((task, status))
+            elif state == "t":  # another thread of this program has had Ctrl-C for us, and the report was lost
+                task.running = False
+            if status is not None or state:
                 waited.remove(task)
+        rounds += 1
         if waited:
-            rounds += 1
-            if rounds > 20:
-                waited = [task for task in waited if not _unable(task, rounds)]
             time.sleep(_PAUSE_S / 5)
     return found
 
 
-def _unable(task: Task, rounds: int) -> bool:
+def _state(task: Task, rounds: int) -> str:
+    """Z, X or t for a thread that will report nothing more, D for one that has not stopped for long; else empty."""
     state = status_of(task.tid).get("State", "X")[:1]
-    if state == "D" and rounds > _PATIENCE:
+    if state == "D" and (rounds > _PATIENCE or task.held):
         task.held = True
-    if state == "t":  # another thread of this program has had Ctrl-C for us, and the report was lost
-        task.running = False
-    return state in "ZXt" or task.held
+        return state
+    return state if state in "ZXt" else ""
