@@ -12,7 +12,10 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-HEADERS = ("selftrace.h", "module/module.h", "trace/stacks.h", "trace/lines.h", "ptrace/supervisor.h", "inject/inject.h")
+HEADERS = (
+    *("selftrace.h", "module/module.h", "trace/stacks.h", "trace/lines.h"),
+    *("ptrace/supervisor.h", "ptrace/judge.h", "inject/inject.h"),
+)
 
 
 def declarations(header: Path) -> str:

@@ -23,6 +23,8 @@ def encoded(plan: Plan) -> bytes:
     """The plan as the interposer's table, filters included."""
     from selftrace._native import lib
 
+    if plan.outside:
+        return encode(plan, filter_program=compile_filter(plan.filter, None).to_bytes())
     gate = Gate(lib.ST_GATE_LO, lib.ST_GATE_HI, lib.ST_GATE_MASK, lib.ST_GATE_VALUE)
     floor = number_floor(plan.filter) if plan.mode == "enforce" else None
     return encode(plan, filter_program=compile_filter(plan.filter, gate).to_bytes(), floor=floor or b"")
@@ -49,7 +51,7 @@ def _guarantees(plan: Plan) -> tuple[tuple[str, ...], ...]:
 def _with_loader(plan: Plan) -> LandlockSpec | None:
     """The kernel starts only the loader, which reads what it is to start."""
     spec = plan.landlock
-    if spec is None or spec.fs is None or not plan.native.hosts:
+    if spec is None or spec.fs is None or not plan.native.hosts or plan.outside:
         return spec
     loader = os.path.join(native_directory(), "_interposer")
     return replace(spec, fs=(*spec.fs, LandlockRule(loader, frozenset({"execute", "read_file"}))))
@@ -80,9 +82,9 @@ def prepared_of(plan: Plan) -> Prepared:
     )
 
 
-def compiled(model: PolicyModel, features: Features) -> tuple[Prepared, tuple[str, ...]]:
+def compiled(model: PolicyModel, features: Features, *, backend: str = "trap") -> tuple[Prepared, tuple[str, ...]]:
     """The policy made ready, and the paths whose existence it rests on. Raises PolicyError, UnsupportedError."""
-    plan = compile_plan(model, features)
+    plan = compile_plan(model, features, backend=backend)
     native = plan.native
     patterns = (*native.fs_read, *native.fs_write, *native.fs_exec)
     named = dict.fromkeys(fixed_prefix(pattern) for pattern in patterns)

@@ -73,6 +73,7 @@ class Monitor:
         entries = config.entries()
         entries += [f"program={launch.program or launch.argv[0]}", *(f"argv={word}" for word in launch.argv)]
         entries += [f"env={name}={value}" for name, value in launch.env.items()]
+        entries += [f"{key}={value}" for key, value in launch.guard.items()]
         sources = list(launch.fds.items())
         entries += [f"fd={target}:{_FIRST + at}" for at, (target, _) in enumerate(sources)]
         entries.append(f"ring={_FIRST + len(sources)}")

@@ -30,7 +30,7 @@ _entries: dict[bytes, bytes] = {}
 _lock = allocate_lock()
 
 
-def _key(policy: Policy, context: Context) -> bytes | None:
+def _key(policy: Policy, context: Context, backend: str) -> bytes | None:
     """Everything that decides what a plan is; None: it cannot be kept."""
     if not _PLAIN.issuperset(os.fsencode(context.tmp)):
         return None
@@ -51,6 +51,7 @@ def _key(policy: Policy, context: Context) -> bytes | None:
             to_tuple(features),
             to_tuple(rest),
             len(context.tmp),
+            backend,
         )
     )
 
@@ -112,16 +113,16 @@ def _file(key: bytes) -> str:
     return f"plan-{zlib.crc32(key):08x}"
 
 
-def prepare(policy: Policy, context: Context) -> Prepared:
-    """The policy compiled for this kernel and this run. Raises PolicyError, UnsupportedError."""
-    key = _key(policy, context)
+def prepare(policy: Policy, context: Context, *, backend: str = "trap") -> Prepared:
+    """The policy compiled for this kernel and this run. backend: "trap" or "ptrace". Raises PolicyError, UnsupportedError."""
+    key = _key(policy, context, backend)
     kept = _kept(key, context.tmp) if key is not None else None
     if kept is not None:
         return kept
     from selftrace.compiling import compiled
 
     model = policy.model(context)
-    prepared, named = compiled(model, kernel_features.probe())
+    prepared, named = compiled(model, kernel_features.probe(), backend=backend)
     sources = tuple(source for source in model.sources if policy.text is None or source != policy.name)
     files = _stamps(sources)
     if key is not None and files is not None and not _asks_environment(sources, policy.text or ""):

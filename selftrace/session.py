@@ -29,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from selftrace.backends.base import Launch
+    from selftrace.backends.supervised import Supervision
     from selftrace.events.interpret import Interpreter
     from selftrace.events.ring import Record
     from selftrace.policy.api import Policy
@@ -112,10 +114,13 @@ def _environment(directory: str, env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_backend(name: str) -> None:
-    if name in ("auto", "trap", "none"):
+    if name in ("auto", "trap", "ptrace", "none"):
         return
-    if name in ("dispatch", "notify", "ptrace", "inject"):
-        raise UnsupportedError(f'the backend "{name}" is not built yet', 'use "trap"')
+    if name == "notify":
+        raise UnsupportedError('the backend "notify" is not built yet', 'use "trap"')
+    if name in ("dispatch", "inject"):
+        what = "selftrace.tracing is for the process itself" if name == "dispatch" else "selftrace trace -p PID has it"
+        raise UnsupportedError(f'the backend "{name}" starts no program: {what}', 'use "trap" or "ptrace"')
     raise ValueError(f'unknown backend "{name}"; known: auto, trap, dispatch, notify, ptrace, inject, none')
 
 
@@ -140,6 +145,7 @@ class Session:
         self.directory, self.cwd, self.installation = directory, cwd, installation
         self.notes: list[str] = list(prepared.degraded)
         self._monitor: Monitor | None = None
+        self._supervision: Supervision | None = None
         self._cancelled = False
         self._streams: dict[int, tuple[str, bytearray]] = {}
         self._truncated: list[str] = []
@@ -211,6 +217,8 @@ class Session:
             from selftrace.backends import none
 
             launch = none.prepare(self.job, env)
+        elif self.options.backend == "ptrace":
+            launch = self._supervised(ring, env)
         else:
             launch = trap.prepare(self.prepared, self.job, ring.fd, env)
         ours: list[int] = []
@@ -223,8 +231,11 @@ class Session:
                 theirs.append(write)
                 self._streams[read] = (name, bytearray())
             self._monitor = Monitor(launch, self._config(identity), theirs, ring.fd)
+            if self._supervision is not None:
+                self._supervision.begin()
         except BaseException:
             _close(ours)
+            self._end_supervision()
             raise
         finally:
             _close([*theirs, *launch.owned])
@@ -241,8 +252,23 @@ class Session:
             self._monitor.close()
             _close(ours)
             self._end_orphans(self._monitor, ring)
+            self._end_supervision()
         if self._cancelled:
             raise Cancelled("the run was cancelled")
+
+    def _supervised(self, ring: Ring, env: dict[str, str]) -> Launch:
+        from selftrace.backends import supervised
+
+        self._supervision = supervised.Supervision(self.prepared, ring.header, starts=self.job.kind == "program")
+        try:
+            return supervised.prepare(self.prepared, self.job, self._supervision.gate_fd, env)
+        except BaseException:
+            self._end_supervision()
+            raise
+
+    def _end_supervision(self) -> None:
+        if self._supervision is not None:
+            self._supervision.end()
 
     # ---- while it runs ---------------------------------------------------------------------------
 
@@ -350,6 +376,9 @@ class Session:
     def _ending(self, ring: Ring) -> tuple[Reason, int | None, int | None]:
         assert self._monitor is not None
         status = self._monitor.status
+        if self._supervision is not None and self._supervision.error:
+            self.notes.append(f"the program could not be held: {self._supervision.error}")
+            return "error", 125, None
         if status.failed is not None:
             step, number = status.failed
             program = self.job.target if self.job.kind == "program" else self.job.python
@@ -431,7 +460,8 @@ class Run:
                 from selftrace.policy.variables import escape
 
                 policy = policy.with_grants(read=[f"{escape(cwd)}/**"], write=[f"{escape(cwd)}/**"])
-            self.prepared = plans.prepare(policy, make_context(job, self.directory, cwd, self.installation))
+            context = make_context(job, self.directory, cwd, self.installation)
+            self.prepared = plans.prepare(policy, context, backend="ptrace" if options.backend == "ptrace" else "trap")
         except BaseException:
             rundir.remove(self.directory)
             raise

@@ -27,6 +27,10 @@ def measure(tools: Any) -> dict[str, float]:
         "floor only (not trapped)": tools.in_python("getppid", COUNT, Policy.builtin("untrusted-script")),
         "trap + native rule": tools.in_python("getppid", COUNT, Policy.parse(LOGGED)),
         "trap + Python handler": tools.in_python("getppid", COUNT // 10, handler),
+        "ptrace, a call that no rule speaks of": tools.in_python(
+            "getppid", COUNT, Policy.builtin("untrusted-script"), backend="ptrace"
+        ),
+        "ptrace + native rule": tools.in_python("getppid", COUNT // 10, Policy.parse(LOGGED), backend="ptrace"),
         "C, alone": tools.in_c("plain", "getppid", COUNT),
         "C, user notification, same core": tools.in_c("notify", "getppid", COUNT // 20),
         "C, user notification, free": tools.in_c("notify", "getppid", COUNT // 50, pinned=False),

@@ -33,6 +33,7 @@ def measure(tools: Any) -> dict[str, float]:
         "none": tools.in_python("open", COUNT, floor, backend="none"),
         "floor only (not trapped)": tools.in_python("open", COUNT, floor),
         "trap + native path rules": tools.in_python("open", COUNT, Policy.builtin("untrusted-script")),
+        "ptrace + native path rules": tools.in_python("open", COUNT // 5, Policy.builtin("untrusted-script"), backend="ptrace"),
         "trap + handler whose path filter does not match": tools.in_python("open", COUNT, other),
         "trap + Python handler": tools.in_python("open", COUNT // 5, matching),
         "C, alone": tools.in_c("plain", "open", COUNT),

@@ -22,7 +22,7 @@ static int take(struct st_call *call, uint64_t from, uint64_t length)
 }
 
 /* Copies the address argument, once; the copy is judged and executed. Returns 1: there is one; 0: none; -errno. */
-int st_address(struct st_call *call)
+int st_call_address(struct st_call *call)
 {
     const struct st_addr_use *use = use_of(call);
     if (!use) return 0;
@@ -137,7 +137,7 @@ int st_net_refuses(struct st_call *call)
     call->rule_row = plan->net_row;
     int closed = (plan->flags & ST_PLAN_NET_CLOSED) != 0;
     if (use->kind == ST_ADDR_SENDMMSG) return closed ? refuses_each(plan, call, use) : 0;
-    int r = st_address(call);
+    int r = st_call_address(call);
     if (r <= 0) return 0; /* no address, or one that the kernel cannot read either */
     int error = closed ? refuses(plan, call, use) : 0;
     call->grants[0] = (uint32_t)use->kind << 8 | (uint32_t)protocol_of((int32_t)call->args[use->fd]);

@@ -10,8 +10,12 @@
 #include "../trace/capture.h"
 #include "layout.h"
 
+#ifdef ST_OUTSIDE /* the rules once more, for the ptrace supervisor: native/ptrace/judge.c */
+#include <string.h>
+#else
 #pragma GCC poison malloc free printf errno
 #pragma GCC visibility push(hidden) /* one object, no GOT: the blob is linked at its address */
+#endif
 
 typedef uint64_t st_mask; /* a kernel sigset: bit n-1 is signal n */
 #define ST_BIT(signal) (1ull << ((signal)-1))
@@ -271,7 +275,7 @@ struct st_state {
     struct st_door door;       /* user dispatch: the ways in and out that outlive the blob */
     uint64_t fired[ST_SCOPES]; /* how often a rule that counts has acted */
     uint32_t loaded;           /* how the program that the loader started is known: exec.c; 0: another started it */
-    uint32_t counted;          /* process_counters are in use */
+    uint32_t counted;          /* counters of threads or processes are in use */
 };
 /* What most processes never touch: pages of its own. */
 struct st_rare {
@@ -279,7 +283,13 @@ struct st_rare {
     uint8_t exe[ST_PATH_MAX]; /* the program's name, where ST_KEPT_PROGRAM lies beyond its RLIMIT_NOFILE */
 };
 extern struct st_state st_state;
+#ifdef ST_OUTSIDE /* the process that is judged just now */
+extern struct st_rare *st_process;
+#define ST_RARE (*st_process)
+#else
 extern struct st_rare st_rare;
+#define ST_RARE st_rare
+#endif
 extern struct st_record st_records[ST_BLOCKS];
 extern uint64_t st_slots[ST_SITES];
 extern const char st_stubs[], st_block_stubs[], st_user_begin[], st_user_end[], st_user_fault[], st_some_fault[], st_blob_end[],
@@ -335,10 +345,12 @@ int64_t st_copy_some(void *to, const void *from, uint64_t size);
 int64_t st_copy_out(void *to, const void *from, uint64_t size);
 
 /* small things */
+#ifndef ST_OUTSIDE
 void *memcpy(void *to, const void *from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int value, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
+#endif
 uint32_t st_length(const uint8_t *text);
 
 /* threads */
@@ -413,7 +425,7 @@ int st_resolve(struct st_call *call, uint32_t which);
 int st_path_matches(const struct st_plan *plan, const struct st_pattern *pattern, const uint8_t *path, uint32_t length);
 int st_fs_refuses(struct st_call *call);
 int st_net_refuses(struct st_call *call);
-int st_address(struct st_call *call);
+int st_call_address(struct st_call *call);
 int st_address_matches(const struct st_call *call, const struct st_addr_pattern *pattern, int64_t protocol);
 int64_t st_content(const void *bytes, uint64_t size);
 
@@ -451,7 +463,7 @@ extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_save
 
 /* ring */
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
-void st_note(struct st_call *call, const uint8_t *text, uint32_t length);
+void st_report_once(struct st_call *call, const uint8_t *text, uint32_t length);
 void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length);
 
 #define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))

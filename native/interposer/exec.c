@@ -264,7 +264,7 @@ static const uint8_t privilege_note[] = "a set-id program or one with capabiliti
 
 static void note(struct st_block *block, const uint8_t *text, uint32_t size)
 {
-    st_note(&block->call, text, size - 1);
+    st_report_once(&block->call, text, size - 1);
 }
 
 static void note_privilege(struct st_block *block, int32_t fd)

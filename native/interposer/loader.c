@@ -65,7 +65,7 @@ static _Noreturn void die(const char *what)
     call->sysno = __NR_execve;
     call->path_length[0] = (int32_t)st_read_exe(call->path[0]);
     call->path_length[1] = -1;
-    st_note(call, (const uint8_t *)what, st_length((const uint8_t *)what));
+    st_report_once(call, (const uint8_t *)what, st_length((const uint8_t *)what));
     ST_SYS(__NR_rt_sigaction, ST_SIGSEGV, &none, 0, 8);
     ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
     ST_SYS(__NR_tkill, st_state.main_tid, ST_SIGSEGV);

@@ -120,7 +120,7 @@ void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t lengt
 }
 
 /* A sentence of our own about a call's path, once for each path. */
-void st_note(struct st_call *call, const uint8_t *text, uint32_t length)
+void st_report_once(struct st_call *call, const uint8_t *text, uint32_t length)
 {
     struct st_ring_header *ring = st_state.ring;
     uint32_t path_length = call->path_length[0] > 0 ? (uint32_t)call->path_length[0] : 0;

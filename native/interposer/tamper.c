@@ -110,7 +110,7 @@ static void failed(struct st_call *call)
     memcpy(note, text, sizeof text);
     at = st_put_number(at, st_state.pid);
     memcpy(at, rest, sizeof rest);
-    st_note(call, note, (uint32_t)(at - note) + (uint32_t)sizeof rest - 1);
+    st_report_once(call, note, (uint32_t)(at - note) + (uint32_t)sizeof rest - 1);
 }
 
 /* All pokes of a rule. args: as the program gave them; call: for a note. Returns what the event is to say of it. */

@@ -270,7 +270,10 @@ static void fork_child(struct st_block *block)
             st_exec_release(st_block_at(i), 0);
             st_block_free(st_block_at(i));
         }
-    if (st_state.counted) memset(st_rare.process_counters, 0, sizeof st_rare.process_counters);
+    if (st_state.counted) { /* a new process begins to count, as strace has it */
+        memset(block->counters, 0, sizeof block->counters);
+        memset(st_rare.process_counters, 0, sizeof st_rare.process_counters);
+    }
     st_trace_task(block, ST_EVENT_TASK, parent, 0);
 }
 

@@ -106,7 +106,7 @@ static int path_in(const struct st_match *match, struct st_call *call)
 static int address_in(const struct st_match *match, struct st_call *call)
 {
     const struct st_addr_pattern *patterns = ST_PLAN_AT(struct st_addr_pattern, st_state.plan->addr_patterns) + match->span.first;
-    if (st_address(call) <= 0) return 0;
+    if (st_call_address(call) <= 0) return 0;
     for (uint32_t i = 0; i < match->span.count; i++)
         if (st_address_matches(call, &patterns[i], patterns[i].protocol)) return 1;
     return 0;
@@ -143,9 +143,9 @@ static int drawn(const struct st_rule *rule, uint64_t n)
 static int its_turn(struct st_block *block, const struct st_rule *rule)
 {
     if (!rule->first) return 1;
-    if (rule->count_by == ST_COUNT_PROCESS) st_state.counted = 1;
+    if (rule->count_by != ST_COUNT_TREE) st_state.counted = 1;
     uint64_t *counter = rule->count_by == ST_COUNT_THREAD || !st_state.ring ? &block->counters[rule->counter]
-                        : rule->count_by == ST_COUNT_PROCESS                ? &st_rare.process_counters[rule->counter]
+                        : rule->count_by == ST_COUNT_PROCESS                ? &ST_RARE.process_counters[rule->counter]
                                                                             : &st_state.ring->tree_counters[rule->counter];
     uint64_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
     if (block->turns < 6) block->turned[block->turns++] = counter;
@@ -181,11 +181,13 @@ void st_raise(uint32_t signal)
     ST_SYS(__NR_rt_tgsigqueueinfo, ST_SYS(__NR_getpid), ST_SYS(__NR_gettid), signal, &info);
 }
 
+#ifndef ST_OUTSIDE /* whoever holds a program from outside has others to look after */
 void st_pause(uint32_t microseconds)
 {
     int64_t wait[2] = {microseconds / 1000000, (int64_t)(microseconds % 1000000) * 1000};
     ST_SYS(__NR_nanosleep, wait, 0);
 }
+#endif
 
 /* One rule that matches. Returns an st_verdict that ends the call, or -1 to go on, -2 to skip the other rules. */
 static int act(struct st_block *block, struct st_call *call, const struct st_rule *rule)

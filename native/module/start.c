@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "guard.h"
 #include "module.h"
 
 static PyObject *failed(int64_t result, const char *step)
@@ -20,19 +21,6 @@ static PyObject *failed(int64_t result, const char *step)
     Py_XDECREF(error);
     Py_XDECREF(text);
     return NULL;
-}
-
-/* Lets the process read its own /proc directory: nobody could name it before it was there. */
-static int64_t grant_own_proc(int ruleset, uint64_t access)
-{
-    struct {
-        uint64_t access;
-        int32_t fd;
-    } __attribute__((packed)) rule = {access, open("/proc/self", O_PATH | O_CLOEXEC)}; /* struct landlock_path_beneath_attr */
-    if (rule.fd < 0) return -errno;
-    int64_t result = st_syscall(SYS_landlock_add_rule, (uint64_t)ruleset, 1 /* PATH_BENEATH */, (uint64_t)&rule, 0, 0, 0);
-    close(rule.fd);
-    return result;
 }
 
 /* arm(blob_fd, plan_fd, ring_fd, ruleset_fd, own_proc, with_hook); ruleset_fd -1: none. Closes them, but for those that
@@ -46,7 +34,7 @@ static PyObject *arm(PyObject *module, PyObject *args)
     int64_t result = st_map_blob(blob);
     if (blob < ST_KEPT_BLOB) close(blob);
     if (result < 0) return failed(result, "mapping the interposer");
-    if (ruleset >= 0 && own_proc) result = grant_own_proc(ruleset, own_proc);
+    if (ruleset >= 0 && own_proc) result = -st_grant_own_proc(ruleset, own_proc);
     if (result < 0) return failed(result, "granting /proc/self");
     result = st_arm_interposer(plan, ring, ruleset, with_hook);
     if (result < 0) return failed(result, "arming the interposer");
@@ -61,6 +49,20 @@ static PyObject *ready(PyObject *module, PyObject *none)
     Py_RETURN_NONE;
 }
 
+/* guard(gate_fd, filter_fd, ruleset_fd, own_proc): under a supervisor from here on. */
+static PyObject *guard(PyObject *module, PyObject *args)
+{
+    struct st_guard wanted;
+    const char *step;
+    unsigned long long own_proc;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iiiK", &wanted.gate, &wanted.filter, &wanted.ruleset, &own_proc)) return NULL;
+    wanted.own_proc = own_proc;
+    int error = st_guard(&wanted, &step);
+    if (error) return failed(-error, step);
+    Py_RETURN_NONE;
+}
+
 /* watch(on) -> what was the case before. Here because the lock is held throughout: given up and taken again it would be seen. */
 static PyObject *watch(PyObject *module, PyObject *on)
 {
@@ -70,6 +72,7 @@ static PyObject *watch(PyObject *module, PyObject *on)
 
 static PyMethodDef methods[] = {
     {"arm", arm, METH_VARARGS, NULL},
+    {"guard", guard, METH_VARARGS, NULL},
     {"ready", ready, METH_NOARGS, NULL},
     {"watch", watch, METH_O, NULL},
     {NULL, NULL, 0, NULL},

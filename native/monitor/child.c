@@ -92,6 +92,14 @@ static void drop_identity(const struct config *config)
     check(prctl(PR_SET_DUMPABLE, 1), "dumpable"); /* the uid change cleared it, and /proc/self with it */
 }
 
+/* The program is executed under all that holds it: only execve has to pass. */
+static void be_guarded(const struct st_guard *guard)
+{
+    const char *step;
+    errno = st_guard(guard, &step);
+    check(errno ? -1 : 0, step);
+}
+
 static _Noreturn void child(const struct config *config, pid_t monitor)
 {
     sigset_t none;
@@ -111,6 +119,7 @@ static _Noreturn void child(const struct config *config, pid_t monitor)
     check(prctl(PR_SET_PDEATHSIG, SIGKILL), "pdeathsig");
     if (getppid() != monitor) _exit(126);
     if (config->no_new_privs) check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+    if (config->guard.gate >= 0) be_guarded(&config->guard);
     execve(config->program, config->argv, config->env);
     check(-1, "execve");
     _exit(126);

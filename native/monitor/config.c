@@ -31,6 +31,14 @@ static void number_key(struct config *config, const char *key, const char *value
         config->capabilities = number;
     else if (!strcmp(key, "no_new_privs"))
         config->no_new_privs = number != 0;
+    else if (!strcmp(key, "gate"))
+        config->guard.gate = (int)number;
+    else if (!strcmp(key, "filter"))
+        config->guard.filter = (int)number;
+    else if (!strcmp(key, "ruleset"))
+        config->guard.ruleset = (int)number;
+    else if (!strcmp(key, "own_proc"))
+        config->guard.own_proc = number;
     else if (!strcmp(key, "launcher"))
         config->launcher = (pid_t)number;
     else if (!strcmp(key, "ring"))
@@ -70,7 +78,7 @@ void read_config(struct config *config)
 {
     struct stat info;
     size_t arguments = 0, variables = 0;
-    *config = (struct config){.uid = -1, .ring_fd = -1};
+    *config = (struct config){.uid = -1, .ring_fd = -1, .guard = {-1, -1, -1, 0}};
     if (fstat(CONFIG_FD, &info) < 0 || info.st_size == 0) refuse("descriptor");
     char *text = mmap(NULL, (size_t)info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, CONFIG_FD, 0);
     if (text == MAP_FAILED) refuse("map");

@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "guard.h"
+
 enum { CONFIG_FD = 3, CONTROL_FD = 4, STATUS_FD = 5 };
 
 #define MAX_FDS 16
@@ -33,6 +35,7 @@ struct config {
     int64_t uid;           /* -1: kept */
     uint64_t capabilities; /* kept as ambient where the identity is dropped */
     int no_new_privs;
+    struct st_guard guard; /* numbers of the tracee's; gate -1: nobody supervises it */
     pid_t launcher;
     int ring_fd;                                   /* -1: none; the shared ring, for the count of tasks */
     uint64_t wall_ms, cpu_ms, memory, tasks, disk; /* 0: no limit */

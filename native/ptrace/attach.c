@@ -21,11 +21,14 @@ long st_seize(const struct st_ptrace *s, int32_t tid, int filtered)
 static int take(struct st_ptrace *s, int32_t tid)
 {
     if (st_task_find(s, tid)) return 0;
-    long error = st_seize(s, tid, 0);
+    int guarded = (s->options.flags & ST_PTRACE_GUARD) != 0;
+    long error = st_seize(s, tid, guarded);
     if (error) return (int)error;
     struct st_task *t = st_task_new(s, tid);
     if (!t) return -ENOMEM; /* it is let go when we end */
     t->attached = 1;
+    t->filtered = (uint8_t)guarded;
+    s->filtered += t->filtered;
     ptrace(PTRACE_INTERRUPT, tid, 0, 0);
     return 1;
 }

@@ -51,6 +51,7 @@ struct st_task {
     uint8_t waited;                 /* ticks since */
     uint8_t announced;              /* the frame of its beginning has been made */
     uint8_t attached;               /* it ran before we came */
+    uint8_t changed;                /* bit i: a policy has changed args[i]; the program's own are put back on return */
 };
 
 struct st_ptrace {
@@ -134,5 +135,5 @@ int st_pace_ticked(struct st_ptrace *s);
 void st_pace_set(struct st_ptrace *s, int idle);
 void st_pin(struct st_ptrace *s);
 
-extern int32_t st_reader_task; /* whose memory readers.c reads */
+extern __thread int32_t st_reader_task; /* whose memory readers.c reads */
 #endif

@@ -18,6 +18,7 @@ struct st_ptrace *st_ptrace_new(const struct st_ptrace_options *options)
     if (!(options->flags & ST_PTRACE_FOLLOW)) s->options.flags &= ~(uint32_t)ST_PTRACE_FILTER; /* children would have it too */
     s->report = s->cpu = s->first_status = -1;
     s->started = 1;
+    s->muted = (options->flags & ST_PTRACE_GUARD) != 0;
     int error = st_faults_prepare(s) ? -EINVAL : st_pace_begin(s);
     if (!error) return s;
     free(s->tree_counters);

@@ -7,8 +7,8 @@
 
 #include "../trace/capture.h"
 
-extern int32_t st_reader_task;
-int32_t st_reader_task; /* the task; one loop at a time */
+extern __thread int32_t st_reader_task;
+__thread int32_t st_reader_task; /* the task; each supervisor has a thread of its own */
 
 uint32_t st_capture_read(uint8_t *to, uint64_t from, uint32_t size)
 {

@@ -122,6 +122,7 @@ static void replaced(struct st_ptrace *s, struct st_task *t)
     }
     st_frame_plain(s, t, ST_EVENT_EXEC, (int32_t)caller);
     if (other) st_task_forget(s, other);
+    if (s->options.ends) s->options.ends(s->options.own, t->tid, t->pid, 0);
     t->foreign = call_info(t, &info) && info.arch != OUR_ARCHITECTURE;
     if (t->foreign) st_task_note(s, t, ST_PTRACE_FOREIGN);
     if ((s->options.flags & ST_PTRACE_NO_VDSO) && !t->foreign) st_hide_vdso(t->tid);

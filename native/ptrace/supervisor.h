@@ -11,7 +11,8 @@
  * added to each such call. A stop and its resumption cost 7 us on one core (strace's 8.5); a call that is shown or has a `leave`
  * stops twice, one that is only judged, under a filter, once. With ST_PTRACE_FILTER calls that neither `trace` nor `stops` nor a
  * fault names run at the speed of the kernel's filter. ST_PTRACE_EXITKILL makes a supervisor's death the program's: for
- * sandboxes, never for traces.
+ * sandboxes, never for traces. With ST_PTRACE_GUARD nothing is shown, and every stop of a filter that the caller has given to
+ * the program is judged (judge.h).
  *
  * What a filter sends to us comes back as ENOSYS when we are gone, and nobody can take a filter off: programs started with
  * ST_PTRACE_FILTER are not let go by st_ptrace_detach, but go on unseen. */
@@ -27,6 +28,7 @@
 #define ST_PTRACE_NO_VDSO 32   /* programs make calls of what the vDSO would answer */
 #define ST_PTRACE_UNPINNED 64  /* which processor we run on is left to the scheduler */
 #define ST_PTRACE_LOCKSTEP 128 /* a task whose frames are handed over stays stopped until they have been looked at */
+#define ST_PTRACE_GUARD 256    /* programs that are attached to have a filter of the caller's, or will; all that it stops is judged */
 
 enum st_ptrace_verdict {
     ST_PTRACE_PASS,   /* the call is made; with the number and arguments in `call`, if they were changed */
@@ -38,9 +40,10 @@ struct st_ptrace_call {
     int32_t pid, tid, sysno;
     uint32_t leaves; /* set by `enter`: `leave` is to be called */
     uint64_t args[6];
-    uint64_t site, stack; /* address behind the syscall instruction; stack pointer */
-    int64_t result;       /* >= 0 or -errno */
-    uint32_t flags;       /* ST_EVENT_* for the exit's frame */
+    uint64_t site, stack;                           /* address behind the syscall instruction; stack pointer */
+    int64_t result;                                 /* >= 0 or -errno */
+    uint32_t flags;                                 /* ST_EVENT_* for the exit's frame */
+    uint32_t delay_enter_us, delay_exit_us, signal; /* set by `enter`: how long it is held; what is sent on return, 0: nothing */
 };
 /* A fault in one call. What it does, in this order: poke, shorten, wait, send a signal, answer; poke again on return. Pokes: as in
  * struct st_rule's content; NULL: none. */
@@ -75,6 +78,7 @@ struct st_ptrace_options {
     void *own;                             /* the caller's */
     int32_t (*enter)(void *own, struct st_ptrace_call *call);
     void (*leave)(void *own, struct st_ptrace_call *call);
+    void (*ends)(void *own, int32_t tid, int32_t pid, int32_t dead); /* a task is over, or (dead 0) has another program now */
     /* Whether the fault is about this path (NULL: the descriptor), as thread tid means it. */
     int32_t (*path_matches)(uint32_t fault, int32_t tid, int32_t dirfd, const char *path);
 };

@@ -65,6 +65,7 @@ void st_task_forget(struct st_ptrace *s, struct st_task *t)
     while (*at && *at != t) at = &(*at)->next;
     if (!*at) return;
     *at = t->next;
+    if (s->options.ends) s->options.ends(s->options.own, t->tid, t->pid, 1);
     s->count--;
     s->filtered -= t->filtered;
     s->delayed -= t->due != 0;

@@ -15,7 +15,7 @@ class Launch:
 
     argv, env: for execve. program: what is executed, an absolute path; empty: argv[0].
     fds: target number → descriptor of ours; the child has exactly these and 0, 1, 2.
-    owned: descriptors of ours to close once the child is started.
+    owned: descriptors of ours to close once the child is started. guard: a program's supervisor, in the monitor's words.
     """
 
     argv: list[str]
@@ -23,6 +23,7 @@ class Launch:
     fds: dict[int, int] = fresh(default_factory=dict)
     owned: list[int] = fresh(default_factory=list)
     program: str = ""
+    guard: dict[str, int] = fresh(default_factory=dict)
 
 
 def words(job: Job) -> list[str]:

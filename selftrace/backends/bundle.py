@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
-def specification(prepared: Prepared, descriptors: tuple[int, ...] = ()) -> bytes:
-    """What tracee/bootstrap.py is given. descriptors: blob, plan, ring, rule set; none where the process is armed."""
+def specification(prepared: Prepared, descriptors: tuple[int, ...] = (), *, supervised: bool = False) -> bytes:
+    """What tracee/bootstrap.py is given. descriptors: blob, plan, ring, rule set; none where the process is armed.
+    supervised: gate, filter, rule set."""
     import _cffi_backend
 
     from selftrace import _native
@@ -35,6 +36,7 @@ def specification(prepared: Prepared, descriptors: tuple[int, ...] = ()) -> byte
             "shapes": prepared.shapes,
             "kill_on_error": prepared.kill_on_error,
             "audit": prepared.mode == "audit",
+            "supervised": supervised,
             "descriptors": descriptors,
             "own_proc": prepared.ruleset.own_proc if prepared.ruleset else 0,
         }

@@ -80,8 +80,8 @@ class Watch:
 class Supervisor:
     """Starts and attaches to programs, and hands over their events."""
 
-    def __init__(self, watch: Watch) -> None:
-        """Raises SelftraceError, BuildError."""
+    def __init__(self, watch: Watch, *, judge: Any = None) -> None:
+        """judge: `struct st_judge_state *`, a policy that is held, by the programs' lives. Raises SelftraceError, BuildError."""
         from selftrace.backends.base import native_directory
 
         native_directory()
@@ -89,7 +89,10 @@ class Supervisor:
 
         self._ffi, self._lib = ffi, lib
         self._kept: list[Any] = []
-        self._supervisor: Any = lib.st_ptrace_new(self._options(watch))
+        options = self._options(watch)
+        if judge is not None:
+            self._hold(options, judge)
+        self._supervisor: Any = lib.st_ptrace_new(options)
         if self._supervisor == ffi.NULL:
             raise SelftraceError(f"the ptrace supervisor cannot be made: {os.strerror(ffi.errno)}")
         self._out = ffi.new("uint64_t[]", ROOM // 8)
@@ -122,6 +125,13 @@ class Supervisor:
         if watch.path_matches is not None:
             options.path_matches = self._keep(self._callback(watch.path_matches))
         return options
+
+    def _hold(self, options: Any, judge: Any) -> None:
+        ffi, lib = self._ffi, self._lib
+        options.flags |= lib.ST_PTRACE_GUARD | lib.ST_PTRACE_EXITKILL
+        options.own = judge
+        for name in ("enter", "leave", "ends"):
+            setattr(options, name, ffi.addressof(lib, f"st_judge_{name}"))
 
     def _put_faults(self, options: Any, faults: Sequence[CallFault]) -> None:
         ffi = self._ffi

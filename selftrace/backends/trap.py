@@ -43,7 +43,7 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
     plan cannot host.
     """
     blob, plan, ring = _numbers(prepared)
-    launch = _start_of_program(prepared, job, env) if job.kind == "program" else _start_of_python(job, env)
+    launch = _start_of_program(prepared, job, env) if job.kind == "program" else start_of_python(job, env)
     launch.fds[ring] = ring_fd
     try:
 
@@ -71,7 +71,7 @@ def prepare(prepared: Prepared, job: Job, ring_fd: int, env: dict[str, str]) -> 
     return launch
 
 
-def _start_of_python(job: Job, env: dict[str, str]) -> Launch:
+def start_of_python(job: Job, env: dict[str, str]) -> Launch:
     start = os.path.join(bundle.PACKAGE, "tracee", "start")
     path = os.pathsep.join([start, *filter(None, [env.get("PYTHONPATH")])])
     return Launch(argv=[job.python, *words(job)], env={**env, "PYTHONPATH": path})

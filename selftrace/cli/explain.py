@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from selftrace.cli.grants import POLICY_OPTIONS, policy_of
+from selftrace.cli.grants import BACKEND_OPTION, POLICY_OPTIONS, policy_of
 from selftrace.cli.output import JSON_OPTION, write_json
 from selftrace.cli.words import add_options
 from selftrace.errors import CommandError, UnsupportedError
@@ -16,7 +16,7 @@ from selftrace.errors import CommandError, UnsupportedError
 def configure(parser: argparse.ArgumentParser) -> None:
     """The options of `explain`."""
     parser.add_argument("name", metavar="POLICY", nargs="?", help="like --policy")
-    add_options(parser, POLICY_OPTIONS)
+    add_options(parser, (*POLICY_OPTIONS, BACKEND_OPTION))
     parser.add_argument("--call", metavar="CALL", help="e.g. 'openat(\"/etc/passwd\", O_RDONLY)'")
     parser.add_argument("--script", metavar="SCRIPT.py", help="the script that ${SCRIPT} and ${SCRIPT_DIR} stand for")
     add_options(parser, [JSON_OPTION])
@@ -44,7 +44,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"selftrace: {error.feature}: explained for a current kernel", file=sys.stderr)
         features = assumed()
     tmp = os.path.join(os.path.realpath(os.environ.get("TMPDIR", "/tmp")), "selftrace-RUN")
-    plan = compile_plan(policy.model(make_context(job, tmp, here, interpreter(job.python))), features)
+    model = policy.model(make_context(job, tmp, here, interpreter(job.python)))
+    plan = compile_plan(model, features, backend=arguments.backend)
     if arguments.call is not None:
         try:
             _, sentence = explain.explain_call(plan, arguments.call)

@@ -19,6 +19,19 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _backend(text: str) -> str:
+    if text not in ("auto", "trap", "ptrace"):
+        raise ValueError(f'"{text}" is none of auto, trap, ptrace')
+    return text
+
+
+BACKEND_OPTION = Option(
+    ("--backend",),
+    "who judges: trap (in the program, the default) or ptrace (a supervisor outside)",
+    "B",
+    default="auto",
+    convert=_backend,
+)
 POLICY_OPTIONS = (
     Option(
         ("--policy",),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from selftrace.cli.grants import POLICY_OPTIONS, policy_of
+from selftrace.cli.grants import BACKEND_OPTION, POLICY_OPTIONS, policy_of
 from selftrace.cli.output import JSON_OPTION, write_json
 from selftrace.cli.words import Option, Words, add_options, read
 from selftrace.errors import CommandError
@@ -33,6 +33,7 @@ FORMS = "selftrace run [OPTIONS] SCRIPT.py [ARGS…] | -m MODULE [ARGS…] | -c 
 
 OPTIONS = (
     *POLICY_OPTIONS,
+    BACKEND_OPTION,
     Option(("--input",), "copy a file into the private directory (NAME=PATH: under that name)", "PATH", many=True),
     Option(("--output",), "bring files back that match; ** for any depth", "GLOB", many=True),
     Option(("--output-dir",), "where to (default: here)", "DIR"),
@@ -217,6 +218,7 @@ def execute(arguments: Any) -> int:
         inputs=_inputs(arguments.input),
         outputs=arguments.output,
         cwd=arguments.cwd,
+        backend=arguments.backend,
         on_output=reporter.output,
         on_violation=reporter.line,
         on_event=reporter.line,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from selftrace.calls import errno_name
 from selftrace.errors import PolicyError, UnsupportedError
-from selftrace.policy import capabilities, integrity, landlock_tier
+from selftrace.policy import capabilities, integrity, landlock_tier, outside
 from selftrace.policy.gates.base import ENOSYS
 from selftrace.policy.gates.calls import CallGates
 from selftrace.policy.gates.domains import DomainGates
@@ -21,6 +21,8 @@ from selftrace.record import replace
 
 class _Compiler(CallGates, DomainGates, RuleGates):
     def check(self) -> None:
+        if self.outside and not self.problems:
+            self.hold_from_outside()
         if self.problems:
             raise PolicyError(self.problems)
         if self.model.mode == "audit":
@@ -38,6 +40,19 @@ class _Compiler(CallGates, DomainGates, RuleGates):
                 self.fail(row.where, f'require = "{self.model.require}", but {row.id} ({row.subject}) is {row.enforcement}{why}')
             raise PolicyError(self.problems)
 
+    def hold_from_outside(self) -> None:
+        rules = {index: [rule for rule in self.native_rules if rule.row == index] for index in range(len(self.rows))}
+        for index, row in enumerate(self.rows):
+            reason = outside.refusal(rules[index], self.handlers)
+            if reason:
+                raise UnsupportedError(f"{row.id}: {reason}", "it needs the backend trap")
+            if index in self.kernel_only:
+                self.fail(row.where, f'enforce = "kernel" is not possible with the backend ptrace: {row.id} is the supervisor\'s')
+        self.rows = [
+            outside.relabelled(row, rules[index], landlock=self.features.landlock_abi > 0 and self.model.fs is not None)
+            for index, row in enumerate(self.rows)
+        ]
+
     def counted(self) -> int:
         """The number of tasks that the interposer has to count to; 0: the kernel does, or there is no limit."""
         return 0 if self.features.root else self.model.limits.tasks or 0
@@ -53,7 +68,10 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         self.native = replace(self.native, unknown_errno=unknown_errno, unknown_row=row)
         default = Decision("allow")
         rules = list(self.filter)
-        if self.counted():  # who ends is counted too
+        if self.counted() and self.outside:
+            forks = tuple(self.number(name) for name in ("fork", "vfork", "clone", "clone3"))
+            rules.append(FilterRule(forks, (), Decision("trap", 0, self.tasks_row())))
+        elif self.counted():  # who ends is counted too
             ends = tuple(self.number(name) for name in ("exit", "exit_group"))
             rules.insert(0, FilterRule(ends, (), Decision("trap", 0, self.tasks_row())))
         seen: set[tuple[int, tuple[Condition, ...]]] = set()
@@ -73,6 +91,8 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             everything = tuple(sorted(known - never))
             rules = [*integrity.first_rules(self.table)[:2], FilterRule(everything, (), Decision("trap", 0, 0))]
             unknown = Decision("errno", ENOSYS)
+        if self.outside:
+            rules, unknown = [rule for rule in rules if not outside.is_interposers(rule, self.table)], Decision("trap")
         return FilterSpec(tuple(rules), default, unknown, known)
 
     def plan(self) -> Plan:
@@ -123,6 +143,7 @@ class _Compiler(CallGates, DomainGates, RuleGates):
             filter=spec,
             landlock=landlock if self.features.landlock_abi else None,
             native=native,
+            outside=self.outside,
             handlers=tuple(self.handlers),
             handler_files=model.handler_files,
             limits=limits,
@@ -152,10 +173,10 @@ class _Compiler(CallGates, DomainGates, RuleGates):
         return frozenset(found)
 
 
-def compile(model: PolicyModel, features: Features) -> Plan:
-    """The plan of a policy on a kernel with `features`.
+def compile(model: PolicyModel, features: Features, *, backend: str = "trap") -> Plan:
+    """The plan of a policy on a kernel with `features`. backend: "ptrace" for a supervisor outside; anything else is trap.
 
     Raises PolicyError: patterns or addresses that cannot be read, a rule that cannot be held as strongly as it asks.
     Raises UnsupportedError: the kernel lacks what a refusal needs, and allow_degraded does not accept that.
     """
-    return _Compiler(model, features).plan()
+    return _Compiler(model, features, outside=backend == "ptrace").plan()

@@ -70,6 +70,12 @@ def trapped(table: Table, *, hosts: bool) -> list[tuple[int, tuple[Condition, ..
     return found
 
 
+def filters(table: Table) -> list[tuple[int, tuple[Condition, ...]]]:
+    """What a supervisor outside must see whatever the policy says: a filter that lets calls past it."""
+    condition = Condition(0, 4, "in", values=_PRCTL)
+    return [(table.by_name["seccomp"].sysno, ()), (table.by_name["prctl"].sysno, (condition,))]
+
+
 def first_rules(table: Table) -> list[FilterRule]:
     """Before everything else: what is never denied, and what no policy can allow."""
     free = tuple(table.by_name[name].sysno for name in NEVER_DENIED if name != "rt_sigreturn" and name in table.by_name)

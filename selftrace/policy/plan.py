@@ -327,5 +327,7 @@ class Plan:
     features: Features
     degraded: tuple[str, ...] = ()
     """Sentences: what this kernel lacks and what follows, accepted by allow_degraded."""
+    outside: bool = False
+    """A supervisor holds it by ptrace, no interposer."""
     mounts_writable: tuple[str, ...] = ()
     """Directories outside the private one that [fs] write grants (identity needs to know)."""

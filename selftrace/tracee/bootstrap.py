@@ -77,6 +77,10 @@ def start() -> None:
     spec = marshal.loads(_content(_SPEC_FD))
     _check_threads()
     native = _load("_start", spec["native"], ExtensionFileLoader)
+    if spec["supervised"]:
+        native.guard(*spec["descriptors"], spec["own_proc"])
+        _hide_traces()
+        return
     hook = _hook(spec) if spec["handlers"] else None
     native.arm(*spec["descriptors"], spec["own_proc"], hook is not None)
     _hide_traces()

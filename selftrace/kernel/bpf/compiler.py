@@ -36,7 +36,7 @@ class Gate:
 
 
 class _Compiler:
-    def __init__(self, spec: FilterSpec, gate: Gate) -> None:
+    def __init__(self, spec: FilterSpec, gate: Gate | None) -> None:
         self.spec = spec
         self.gate = gate
         self.out = Assembler()
@@ -52,11 +52,13 @@ class _Compiler:
             return out.ret(bpf.RET_ERRNO | decision.errno)
         if decision.kind == "kill":
             return out.ret(bpf.RET_KILL_PROCESS)
+        if self.gate is None:
+            return out.ret(bpf.RET_TRACE)
         inside = bpf.RET_ALLOW if decision.kind == "trap" else bpf.RET_ERRNO | decision.errno
-        return self.by_gate(out.ret(inside), out.ret(bpf.RET_TRAP | decision.rule))
+        return self.by_gate(self.gate, out.ret(inside), out.ret(bpf.RET_TRAP | decision.rule))
 
-    def by_gate(self, inside: int, outside: int) -> int:
-        out, gate = self.out, self.gate
+    def by_gate(self, gate: Gate, inside: int, outside: int) -> int:
+        out = self.out
         node = out.mask(gate.mask, out.jump(bpf.JEQ, gate.value, inside, outside))
         node = out.jump(bpf.JGT, gate.high & _WORD, outside, node)
         node = out.jump(bpf.JGE, gate.low & _WORD, node, outside)
@@ -172,8 +174,9 @@ class _Compiler:
                 runs.append((sysno, node))
         top = max(spec.known | set(by_number), default=0) + 1
         runs.append((top, self.decide(spec.unknown)))
-        trap = self.out.ret(bpf.RET_TRAP | POST_DATA)
-        runs += [(POST_NR, trap), (CHILD_NR + 1, self.decide(spec.unknown))]
+        if self.gate is not None:
+            trap = self.out.ret(bpf.RET_TRAP | POST_DATA)
+            runs += [(POST_NR, trap), (CHILD_NR + 1, self.decide(spec.unknown))]
         runs += [(X32_BIT, self.out.ret(bpf.RET_KILL_PROCESS)), (INVALID_NR, self.out.ret(bpf.RET_ERRNO | ENOSYS))]
         return runs
 
@@ -191,8 +194,8 @@ class _Compiler:
         return self.out.finish(entry)
 
 
-def compile_filter(spec: FilterSpec, gate: Gate) -> bpf.Program:
-    """The filter of a policy.
+def compile_filter(spec: FilterSpec, gate: Gate | None) -> bpf.Program:
+    """The filter of a policy. gate: the interposer's; None: a supervisor outside judges what is not simply allowed.
 
     Raises PolicyError where it is longer than the kernel takes, naming the rules that need most.
     """

@@ -7,7 +7,7 @@ import struct
 from selftrace.record import record
 
 LD_W_ABS, JMP_JA, JEQ, JGT, JGE, JSET, RET_K, ALU_AND = 0x20, 0x05, 0x15, 0x25, 0x35, 0x45, 0x06, 0x54
-RET_KILL_PROCESS, RET_TRAP, RET_ERRNO, RET_ALLOW = 0x80000000, 0x00030000, 0x00050000, 0x7FFF0000
+RET_KILL_PROCESS, RET_TRAP, RET_ERRNO, RET_TRACE, RET_ALLOW = 0x80000000, 0x00030000, 0x00050000, 0x7FF00000, 0x7FFF0000
 RET_ACTION = 0xFFFF0000
 
 OFFSET_NR, OFFSET_ARCH, OFFSET_IP_LOW, OFFSET_IP_HIGH = 0, 4, 8, 12
@@ -16,7 +16,7 @@ _FORMAT = struct.Struct("HBBI")
 _DATA = struct.Struct("=IIQ6Q")
 _JUMPS = {JEQ: "jeq", JGT: "jgt", JGE: "jge", JSET: "jset"}
 _FIELDS = {OFFSET_NR: "nr", OFFSET_ARCH: "arch", OFFSET_IP_LOW: "pc.low", OFFSET_IP_HIGH: "pc.high"}
-_ACTIONS = {RET_KILL_PROCESS: "kill", RET_TRAP: "trap", RET_ERRNO: "errno", RET_ALLOW: "allow"}
+_ACTIONS = {RET_KILL_PROCESS: "kill", RET_TRAP: "trap", RET_ERRNO: "errno", RET_TRACE: "trace", RET_ALLOW: "allow"}
 
 
 def offset_low(arg: int) -> int:

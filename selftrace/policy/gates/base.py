@@ -34,9 +34,10 @@ EPERM, EACCES, ENOSYS = 1, 13, 38
 class GateCompiler:
     """State of one compilation."""
 
-    def __init__(self, model: PolicyModel, features: Features) -> None:
+    def __init__(self, model: PolicyModel, features: Features, *, outside: bool = False) -> None:
         self.model = model
         self.features = features
+        self.outside = outside
         self.table: Table = table(features.arch)
         self.rows: list[Row] = []
         self.filter: list[FilterRule] = integrity.first_rules(self.table)
@@ -47,6 +48,7 @@ class GateCompiler:
         self.problems: list[Problem] = []
         self.degraded: list[str] = []
         self.lost: list[tuple[Row, str, str]] = []
+        self.kernel_only: set[int] = set()
         self.ended: dict[int, bool] = {}
         self.fs_parts: dict[str, tuple[PathPattern, ...]] = {}
         self.native = NativeSpec()

@@ -60,7 +60,8 @@ class CallGates(GateCompiler):
         gates = self.gates.get(self.number("execve"), ())
         hosts = self.model.mode == "audit" or not any(not gate.conditions and not gate.log for gate in gates)
         self.native = replace(self.native, hosts=hosts)
-        for sysno, conditions in integrity.trapped(self.table, hosts=hosts):
+        own = integrity.filters(self.table) if self.outside else integrity.trapped(self.table, hosts=hosts)
+        for sysno, conditions in own:
             self.trapped.append((sysno, conditions, 0))
 
     def governed(self) -> set[int]:

@@ -96,6 +96,8 @@ class RuleGates(GateCompiler):
             rule.where,
             note,
         )
+        if rule.enforce == "kernel":
+            self.kernel_only.add(row)
         handler = -1
         if action.name == "python":
             module, _, function = action.handler.partition(":")
