@@ -14,13 +14,15 @@ struct plan {
     const char *path;
     char *const *argv, *const *envp;
     struct sock_fprog filter; /* length 0: none */
-    int gate, report;         /* it waits for a byte from one, and writes an errno to the other */
+    int gate, report;         /* it waits for a byte from one (or our end), and writes an errno to the other */
+    int other_gate;           /* our end of the gate, which it has not to keep open */
 };
 
 static void child(const struct plan *plan)
 {
     char go;
     int error = 0;
+    close(plan->other_gate);
     signal(SIGPIPE, SIG_DFL); /* Python ignores these two */
     signal(SIGXFSZ, SIG_DFL);
     while (read(plan->gate, &go, 1) < 0 && errno == EINTR) {}
@@ -66,6 +68,7 @@ int32_t st_ptrace_start(struct st_ptrace *s, const char *path, char *const *argv
     }
     plan.gate = gate[0];
     plan.report = report[1];
+    plan.other_gate = gate[1];
     pid_t pid = fork();
     if (!pid) child(&plan);
     int error = pid < 0 ? -errno : take(s, pid, &plan, gate[1]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -216,3 +217,40 @@ def wait_for(condition: object) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_a_program_outlives_its_tracer(tmp_path: Path) -> None:
+    """Killed at some moment of a program that does nothing but start others; whatever has begun is done."""
+    chance, script = random.Random(3), ": > {0}; i=0; while [ $i -lt 200 ]; do i=$((i+1)); /bin/true; done; : > {1}"
+    marks = [(tmp_path / f"begun{i}", tmp_path / f"done{i}") for i in range(10)]
+    for begun, done in marks:
+        command = ["sh", "-c", script.format(begun, done)]
+        tracer = subprocess.Popen([*PTRACE, "-o", "/dev/null", *command], stdin=subprocess.DEVNULL, start_new_session=True)
+        time.sleep(chance.uniform(0.15, 0.5))
+        tracer.kill()
+        tracer.wait()
+    started = [done for begun, done in marks if begun.exists()]
+    assert started
+    wait_for(lambda: all(done.exists() for done in started))
+
+
+def test_a_filtered_program_keeps_its_tracer(tmp_path: Path) -> None:
+    """SIGTERM ends the trace; the tracer stays for the calls that the filter sends to it."""
+    log = tmp_path / "o"
+    script = "echo on; read x; echo $x; exit 6"
+    tracer = subprocess.Popen(
+        [*PTRACE, "-e", "trace=write", "-o", str(log), "sh", "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert tracer.stdout is not None
+    assert tracer.stdout.readline() == "on\n"
+    wait_for(lambda: 'write(1, "on\\n", 3)' in log.read_text())
+    tracer.terminate()
+    assert tracer.stderr is not None
+    assert "filter needs us" in tracer.stderr.readline()
+    out, _ = tracer.communicate("through\n", timeout=30)
+    assert out == "through\n" and tracer.returncode == 128 + signal.SIGTERM
+    assert "through" not in log.read_text()
