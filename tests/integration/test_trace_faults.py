@@ -226,7 +226,7 @@ def test_counted_by_process_and_tree(backend: str, place: Path) -> None:
         (["--strng-limit=3"], 'did you mean "--string-limit"'),
         (["-s", "x"], "invalid -s argument"),
         (["-p", "1", "--backend", "trap"], "leave out --backend trap"),
-        (["-p", "1", "--backend", "inject"], "not built yet"),
+        (["-p", "1", "--backend", "inject"], "is for one process that runs"),
         (["--backend", "ptarce"], 'did you mean "ptrace"'),
         (["--backend", "ptrace", "--stack-trace=python"], "no Python stacks"),
         (["-o", "/nonexistent/log"], "/nonexistent/log: No such file or directory"),
