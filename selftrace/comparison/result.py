@@ -136,7 +136,8 @@ class Comparison:
         return self.row("none").measured[condition]
 
     def times(self, name: str, condition: str) -> float:
-        """The program's time under the mechanism as a multiple of its time alone."""
+        """The program's time under the mechanism as a multiple of its time alone. Here and below: KeyError where there is no
+        such row, or it was not measured."""
         return self.row(name).measured[condition].program_s / self._base(condition).program_s
 
     def excess_s(self, name: str, condition: str) -> float:
