@@ -163,7 +163,8 @@ def machine_line(metadata: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     return (
         f"Measured by `python benchmarks/readme.py --measure` on {metadata['cores']} cores ({metadata['cpu']}), Linux "
         f"{metadata['kernel']},\nPython {metadata['python']}, selftrace {metadata['selftrace']}, from {metadata['time']} "
-        f"(load {metadata['load']}) to {last['time']}\n(load {last['load_after']}). Ratios travel, nanoseconds do not."
+        f"(load {metadata['load']}) to {last['time']}\n(load {last['load_after']}), niceness {metadata['niceness']}. "
+        "Ratios travel, nanoseconds do not."
     )
 
 

@@ -64,7 +64,7 @@ def _rows(entries: Sequence[Entry], rounds: int) -> tuple[tuple[ComparisonRow, .
 
 def _partial(row: ComparisonRow, calls: int) -> str:
     """Of a mechanism that does not see everything."""
-    share = min(row.seen / max(calls, 1), 1.0)
+    share = min((row.seen or 0) / max(calls, 1), 1.0)
     return f"{row.name} sees {share:.0%} of the calls: not the dynamic linker's, a vfork's child's and those of static programs"
 
 
@@ -125,7 +125,7 @@ def compare(
     if entries[0].overdue:
         raise too_slow(timeout_s)
     rows, varies = _rows(entries, rounds)
-    partial = tuple(_partial(row, sum(work.calls.values())) for row in rows if row.seen)
+    partial = tuple(_partial(row, sum(work.calls.values())) for row in rows if row.seen and row.measured)
     notes = partial + _notes(varies, entries[0].outcomes[0].status, about["load"], about["pyperf"] is not None)
     about["load_after"] = round(os.getloadavg()[0], 2)
     about["platform"] = sys.platform

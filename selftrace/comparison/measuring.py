@@ -36,7 +36,7 @@ class Entry:
     outcomes: list[Outcome] = fresh(default_factory=list)
     samples: dict[str, list[Sample]] = fresh(default_factory=dict)
     overdue: bool = False
-    seen: int = 0
+    seen: int | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -119,10 +119,12 @@ class Measurement:
         before = outcome.stamps(self.files)
         core = self.core if condition == "pinned" else None
         status, sample = self._timed(entry.mechanism, self.words, core, self.timeout_s)
-        entry.seen = entry.mechanism.seen() if entry.mechanism.seen is not None else 0
+        entry.seen = entry.mechanism.seen() if entry.mechanism.seen is not None else None
         entry.outcomes.append(outcome.take(status, self.streams, before))
         if status == process.OVERDUE:
             entry.overdue = True
+        elif entry.seen == 0:
+            entry.reason = "it sees none of the program's calls: is it static?"
         elif kept:
             entry.samples.setdefault(condition, []).append(_with_program(sample, stopped))
 

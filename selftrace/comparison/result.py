@@ -88,7 +88,7 @@ class ComparisonRow:
     name: as `--only` takes it. title: what was run. family: "base", "self" (the program does it to itself), "outside" (another
     process does it), "yours". reason: why it could not be measured; empty if it was. differences: in what the program's result
     was not that of the program alone, a sentence each. measured: by condition, "pinned" and "free". seen: calls of the program
-    that it sees; 0: all.
+    that it sees; None: all.
     """
 
     name: str
@@ -97,7 +97,7 @@ class ComparisonRow:
     reason: str = ""
     differences: tuple[str, ...] = ()
     measured: Mapping[str, Measured] = fresh(default_factory=dict)
-    seen: int = 0
+    seen: int | None = None
 
 
 @record

@@ -120,6 +120,16 @@ def test_a_mechanism_that_does_not_work_here(tmp_path: Path) -> None:
     assert "strace: not available: strace is not installed" in without.stdout
 
 
+def test_dispatch_says_that_it_sees_nothing_of_a_static_program(tmp_path: Path) -> None:
+    program = tmp_path / "static"
+    (tmp_path / "static.c").write_text("int main(void) { return 0; }\n")
+    subprocess.run(["gcc", "-static", "-o", str(program), str(tmp_path / "static.c")], check=True)
+    found = measured("--rounds", "1", "--only", "dispatch,trap", "--", str(program), cwd=tmp_path)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert rows["dispatch"]["reason"] == "it sees none of the program's calls: is it static?"
+    assert rows["dispatch"]["measured"] == {} and rows["trap"]["measured"]
+
+
 def test_a_run_that_does_not_end(tmp_path: Path) -> None:
     slow = "slow={}; if [ -e go ]; then sleep 1000; fi"
     words = ["--rounds", "1", "--only", "none", "--timeout", "1", "--with", slow]
@@ -189,5 +199,5 @@ def test_children_threads_and_signals_under_the_plain_forms(tmp_path: Path) -> N
     found = measured("--rounds", "1", "--only", "floor,trap,dispatch,notify", "--", "/usr/bin/python3", "-c", code, cwd=tmp_path)
     assert [row["differences"] for row in found["rows"]] == [[]] * 5
     assert "the program ends with exit status 143" in found["notes"]
-    (dispatched,) = [row["seen"] for row in found["rows"] if row["name"] == "dispatch"]
+    (dispatched,) = [row["seen"] for row in found["rows"] if row["seen"] is not None]
     assert 1000 < dispatched <= found["call_count"], "a fork's child is seen too"
