@@ -53,6 +53,7 @@ class Measurement:
         self.job, self.place, self.timeout_s, self.prepare = job, place, timeout_s, prepare
         self.streams: Streams = process.Streams(stdin, place.file("stdout"), place.file("stderr"))
         self.words = mechanisms.stopwatch(place, job.target, job.args)
+        self.true = shutil.which("true") or "/bin/true"
         self.core = min(os.sched_getaffinity(0))
         self.files: tuple[str, ...] = ()
         self.calls: dict[str, int] = {}
@@ -94,16 +95,15 @@ class Measurement:
         end as it likes, if it can be started."""
         self.say(f"trying {entry.mechanism.name}")
         entry.reason = entry.mechanism.reason
-        true = shutil.which("true") or "/bin/true"
         if entry.reason:
             return
         try:
-            status, _ = self._timed(entry.mechanism, mechanisms.stopwatch(self.place, true, [true]), None, _TRY_S)
+            status, _ = self._timed(entry.mechanism, mechanisms.stopwatch(self.place, self.true, [self.true]), None, _TRY_S)
         except (SelftraceError, OSError) as error:
             entry.reason = str(error)
             return
         if status in (126, 127) or (status and entry.mechanism.family != "yours"):
-            entry.reason = f"tried on {true}: {_last_line(self.streams.stderr) or f'exit status {status}'}"
+            entry.reason = f"tried on {self.true}: {_last_line(self.streams.stderr) or f'exit status {status}'}"
 
     def _timed(self, mechanism: Mechanism, words: list[str], core: int | None, timeout_s: float) -> tuple[int, Sample]:
         launch = mechanism.start(words, self.place)
@@ -118,7 +118,7 @@ class Measurement:
             os.unlink(stopped)
         before = outcome.stamps(self.files)
         core = self.core if condition == "pinned" else None
-        status, sample = self._timed(entry.mechanism, self.words, core, self.timeout_s)
+        status, sample = self._run(entry.mechanism, core)
         entry.seen = entry.mechanism.seen() if entry.mechanism.seen is not None else None
         entry.outcomes.append(outcome.take(status, self.streams, before))
         if status == process.OVERDUE:
@@ -127,6 +127,14 @@ class Measurement:
             entry.reason = "it sees none of the program's calls: is it static?"
         elif kept:
             entry.samples.setdefault(condition, []).append(_with_program(sample, stopped))
+
+    def _run(self, mechanism: Mechanism, core: int | None) -> tuple[int, Sample]:
+        """The program once. Without a stopwatch inside, what the mechanism takes for a program that does nothing is its start."""
+        if mechanism.inside:
+            return self._timed(mechanism, self.words, core, self.timeout_s)
+        _, nothing = self._timed(mechanism, [self.true], core, _TRY_S)
+        status, sample = self._timed(mechanism, [self.job.target, *self.job.args[1:]], core, self.timeout_s)
+        return status, replace(sample, program_s=max(sample.wall_s - nothing.wall_s, 1e-6))
 
 
 @contextlib.contextmanager
