@@ -181,6 +181,8 @@ def block(micro: Mapping[str, Any], comparisons: Mapping[str, Comparison]) -> st
         "",
         *micro_table(micro["results"]),
         "",
+        *mechanism_table(micro["results"]),
+        "",
         *recording_table(micro["results"]),
         "",
     ]
