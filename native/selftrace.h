@@ -405,7 +405,23 @@ struct st_own {
 struct st_door {
     uint64_t entry, restorer, out, back, gone;
     uint64_t *visitors, *leaving;
-    struct st_own *(*own)(void); /* the calling thread's; async-signal-safe */
+    struct st_own *(*own)(void);  /* the calling thread's; async-signal-safe */
+    struct st_patching *patching; /* NULL: no site is patched */
+};
+/* What became of a site whose calls arrive and need not. Too few: it has not arrived often enough. */
+enum st_patch_result {
+    ST_PATCH_DONE,
+    ST_PATCH_NO_OBJECT,   /* in no file, or one that was mapped later or has no table of functions */
+    ST_PATCH_NO_PADDING,  /* none between functions near it */
+    ST_PATCH_TWO_LINES,   /* the instruction lies in two cache lines */
+    ST_PATCH_OTHER_BYTES, /* somebody else has changed the instruction: a debugger's breakpoint */
+    ST_PATCH_NO_ARENA,    /* no memory near it, or full */
+    ST_PATCH_REFUSED,     /* by the kernel */
+    ST_PATCH_RESULTS
+};
+struct st_patch_results {
+    uint32_t sites[7];
+    int32_t refused; /* an errno */
 };
 /* Where a thread stands that a tracer outside has stopped. regs: those of struct st_regs, r8 to eflags. */
 struct st_standing {

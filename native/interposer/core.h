@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../patching.h"
 #include "../selftrace.h"
 #include "../trace/capture.h"
 #include "layout.h"
@@ -85,6 +86,7 @@ enum { ST_KEEP_SIGSYS_BLOCKED = 1, ST_KEEP_SIGSYS_PENDING = 2 };
 #define ST_CLONE_SIGHAND 0x800ull
 #define ST_CLONE_VFORK 0x4000ull
 #define ST_CLONE_THREAD 0x10000ull
+#define ST_CLONE_SETTLS 0x80000ull
 #define ST_CLONE_CLEAR_SIGHAND 0x100000000ull
 
 struct st_sigaction {
@@ -396,6 +398,15 @@ extern const struct st_door st_own_door;
 int64_t st_depart(struct st_standing *where);
 void st_remote_call(void);
 void st_find_clock(void);
+
+/* patched sites */
+void st_patch_before(const struct st_plan *plan);
+void st_patch_plan(const struct st_plan *plan);
+void st_patch_engage(const struct st_plan *plan);
+void st_patch_off(void);
+void st_patch_show(struct st_regs *regs);
+void st_patch_arrived(uint64_t after, int32_t sysno);
+int st_patch_place(const struct st_patching *p, const struct st_patch_object *object, uint64_t after, struct st_patch_place *found);
 
 /* signals */
 uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);

@@ -10,7 +10,6 @@
 #define ORDER_MAGIC 0x53540000u
 #define ORDER_TIME 0xfffu /* of st_state.ended, in what an order says */
 #define SI_QUEUE (-1)
-#define CLONE_SETTLS 0x80000ull
 #define UNBLOCK_NONE (~0ull & ~ST_UNBLOCKABLE)
 
 void st_undispatch(struct st_block *block)
@@ -87,7 +86,9 @@ void st_change(const struct st_plan *plan)
     uint32_t at = 0;
     for (struct st_block *block; (block = next_block(&at));)
         while (__atomic_load_n(&block->inside, __ATOMIC_SEQ_CST) && alive(block)) ST_SYS(__NR_sched_yield);
+    if (st_state.door.patching) st_patch_before(plan);
     st_state.plan = plan;
+    if (st_state.door.patching) st_patch_plan(plan);
     __atomic_store_n(&st_state.changing, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -368,6 +369,7 @@ int64_t st_engage(const struct st_arm *arm, const struct st_door *door)
     st_state.follow = !door;
     st_state.dispatch = 1;
     if (!door) st_find_clock();
+    if (st_state.door.patching) st_patch_engage(arm->plan);
     st_signals_arm();
     int64_t r = take_sigsys();
     if (r >= 0) st_state.armed = 1;
@@ -475,7 +477,7 @@ __attribute__((used)) _Noreturn void st_child_jump(struct st_record *record)
         st_enter(block);
         st_child(block, &uc);
         st_exit(block);
-        dispatch(block, cloning->flags & CLONE_SETTLS ? st_state.door.own() : &block->own_here);
+        dispatch(block, cloning->flags & ST_CLONE_SETTLS ? st_state.door.own() : &block->own_here);
         st_go(block, &uc);
     }
     block->dispatched = 0;

@@ -39,6 +39,7 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     } else if (call->copied || (call->event_flags & ST_EVENT_POKED)) {
         st_pass_changed(block, uc, call->args);
     } else {
+        if (st_state.door.patching && !block->traced) st_patch_arrived(call->site, call->sysno);
         st_pass(block, uc);
     }
 }
@@ -105,6 +106,7 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
+    if (st_state.door.patching) st_patch_show(&uc->regs); /* it may come from an entry's own instruction */
     st_enter(block);
     if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
         st_mask open = ST_SYNCHRONOUS;

@@ -27,6 +27,7 @@ const struct st_door st_own_door = {
     &st_visitors,
     &leaving,
     own,
+    NULL,
 };
 
 static int in_stub(uint64_t rip)

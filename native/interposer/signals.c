@@ -399,6 +399,7 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3])
 {
     struct st_context *uc = &frame->context;
     out[2] = 0;
+    if (st_state.door.patching) st_patch_show(&uc->regs);
     struct st_block *block = st_state.dispatch ? st_arrived(frame, out) : NULL;
     if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
     if (st_is_order(signal, &frame->info)) return st_obey(block, frame, out);
@@ -424,7 +425,8 @@ static void take_back(struct st_block *block, struct st_context *uc)
 {
     block->sigsys_blocked = (uc->mask & ST_BIT(ST_SIGSYS)) != 0;
     uc->mask &= ~ST_BIT(ST_SIGSYS);
-    if (!on_stack(&block->stack_virtual, uc->regs.rsp)) st_keep_altstack(block, &uc->stack);
+    int direct = uc->stack.sp == (uint64_t)block->stack; /* the kernel entered a handler that was set past us */
+    if (!direct && !on_stack(&block->stack_virtual, uc->regs.rsp)) st_keep_altstack(block, &uc->stack);
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
     if (!block->sigsys_blocked) st_sigsys_unblocked(block);
 }

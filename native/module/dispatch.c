@@ -37,6 +37,14 @@ static struct st_own *own_of_thread(void)
     return &own;
 }
 
+/* From the thread pointer: the same for each. */
+int32_t st_own_offset(void)
+{
+    const uint8_t *thread;
+    __asm__("movq %%fs:0, %0" : "=r"(thread));
+    return (int32_t)((const uint8_t *)&own - thread);
+}
+
 /* ---- signals ------------------------------------------------------------------------------------------ */
 
 static int64_t set_mask(int how, uint64_t mask, uint64_t *old)
@@ -176,6 +184,7 @@ static void forked(void)
     st_door_visitors = st_door_leaving = 0;
     st_blob_unmapped();
     munmap((void *)ST_BLOB_BASE, REGION);
+    st_patch_forked();
     set_mask(SIG_SETMASK, blocked > 0 ? mask | 1ull << (SIGSYS - 1) : mask, NULL);
 }
 
@@ -189,7 +198,8 @@ int32_t st_dispatch_engage(int32_t blob_fd, const void *plan, uint64_t trace_byt
     static int at_fork;
     struct st_arm arm = {.plan = plan, .stack = st_python_stack, .landlock_fd = -1};
     const struct st_door door = {(uint64_t)st_door_entry, (uint64_t)st_door_restorer, (uint64_t)st_door_out, (uint64_t)st_door_back,
-                                 (uint64_t)st_door_gone,  &st_door_visitors,          &st_door_leaving,      own_of_thread};
+                                 (uint64_t)st_door_gone,  &st_door_visitors,          &st_door_leaving,      own_of_thread,
+                                 st_patch_prepare()};
     if (!at_fork && pthread_atfork(NULL, NULL, forked)) return -ENOMEM;
     at_fork = 1;
     int32_t r = st_map_blob(blob_fd);
@@ -244,6 +254,7 @@ void st_dispatch_unfire(uint32_t scope)
 
 int32_t st_dispatch_release(void)
 {
+    st_patch_restore();
     uint64_t mask = block_all();
     int32_t r = -ETIMEDOUT;
     int64_t until_ms = now_ms() + PATIENCE_MS;

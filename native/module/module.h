@@ -109,8 +109,17 @@ void st_dispatch_unfire(uint32_t scope);
 int32_t st_watch(int32_t on);
 /* Puts all threads that are under dispatch under these scopes too. */
 void st_dispatch_scope_begins(uint32_t scopes);
+/* Since the blob was mapped: sites by st_patch_result. */
+void st_dispatch_patches(struct st_patch_results *results);
+/* How many of a site's calls arrive before it is patched; more than 254: none is patched. */
+#define ST_PATCH_NEVER 255
+void st_dispatch_patience(uint32_t calls);
 /* cffi: end */
 
+int32_t st_own_offset(void);
+struct st_patching *st_patch_prepare(void);
+void st_patch_restore(void);
+void st_patch_forked(void);
 void st_blob_unmapped(void);
 void st_hook(struct st_call *call);
 /* Between the preload shim and this module; NULL, or what went wrong. st_embed starts a Python of its own, and returns

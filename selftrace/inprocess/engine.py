@@ -168,6 +168,16 @@ class Engine:
                 return share.fired
             return int(self._lib.st_dispatch_fired(share.scope)) + (share.children.fired if share.children else 0)
 
+    def patches(self) -> tuple[int, ...]:
+        """Sites by st_patch_result, and the errno of a refusal."""
+        results = self._ffi.new("struct st_patch_results *")
+        self._lib.st_dispatch_patches(results)
+        return (*results.sites, results.refused)
+
+    def set_patience(self, calls: int) -> None:
+        """How many of a site's calls arrive before it is patched; more than 254: none is, when tracing begins anew."""
+        self._lib.st_dispatch_patience(calls)
+
     def _free_scope(self) -> int:
         taken = {share.scope for share in self._shares}
         free = next((scope for scope in range(_SCOPES) if scope not in taken), None)

@@ -83,8 +83,9 @@ class inject(Wrapping):  # noqa: N801
     threads: "current" is the calling thread and those that it starts, "all" those that run already too.
     children: programs started by subprocess, and by multiprocessing's "spawn", too, through the loader.
 
-    All other calls of these threads pass through the interposer on their way: about a microsecond each. Several may be
-    active: of two for the same call the inner one comes first. Raises ValueError for an expression that makes no sense,
+    Other calls of these threads cost what they always do, once their call sites have been patched (sites.py); until then,
+    and from sites that cannot be, about a microsecond more. Several may be active: of two for the same call the inner one
+    comes first. Raises ValueError for an expression that makes no sense,
     UnsupportedError where the kernel lacks Syscall User Dispatch, and, on entering, OSError.
     """
 

@@ -12,16 +12,20 @@ import threading
 import time
 
 import selftrace
+from selftrace.inprocess.sites import patch_sites, sites
 
 seed = int(sys.argv[1])
 T = float(sys.argv[2])
 random.seed(seed)
+patch_sites(True, at_once=seed % 2 == 0)
 end = time.time() + T
 hits = [0]
 signal.signal(signal.SIGALRM, lambda s, f: hits.__setitem__(0, hits[0] + 1))
 signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
 errors = []
 done = [0] * 6
+patched = [0]
+parent = os.getppid()
 
 
 def expect(c, *a):
@@ -31,7 +35,7 @@ def expect(c, *a):
 
 
 def one(rng, i):
-    k = rng.randrange(9)
+    k = rng.randrange(11)
     if k == 0:
         with selftrace.tracing("getppid", threads="current") as t:
             n = rng.randrange(5)
@@ -72,6 +76,13 @@ def one(rng, i):
         expect(a.recv(1) == b"x", "sock")
         a.close()
         b.close()
+    elif k in (8, 9):
+        with selftrace.inject("reboot,getpgrp", error="EPERM") as f:
+            for _ in range(rng.randrange(30)):
+                expect(os.getppid() == parent and os.stat("/") and os.close(os.dup(0)) is None, "passes")
+            patched[0] = max(patched[0], sites().patched)
+            expect(os.getpgrp() == -1, "not judged")
+        expect(f.fired == 1, "fired", f.fired)
     else:
         with open("/proc/self/comm") as f:
             expect(f.read(), "comm")
@@ -91,5 +102,5 @@ work(0)
 signal.setitimer(signal.ITIMER_REAL, 0)
 with open("/proc/self/maps") as maps:
     left = [line for line in maps if line.startswith("7e9")]
-print(done, hits, errors, left)
+print(done, hits, errors, left, patched)
 sys.exit(bool(errors or left or not all(done[:5])))

@@ -1,0 +1,256 @@
+/* Sites whose calls need not arrive. Under user dispatch every call of a thread does, at twelve times its price; from a site
+ * that has arrived a few times with calls that nobody wants to see, they go through the gate without a signal:
+ *
+ *     site:     syscall      becomes  jmp jump        2 bytes, one store: threads see one or the other
+ *     jump:     padding      becomes  jmp entry       between two functions, where nothing is ever executed
+ *     entry:    in an arena near by: is the thread under dispatch, and the number one that nobody wants to see? Then on to
+ *               the site's stub in the gate. Else the entry's own `syscall`: it arrives, or is native, as the site's would.
+ *
+ * So what is seen never depends on what is patched. A blob's end puts the sites back; jumps and arenas stay. Runs in the
+ * SIGSYS handler, of threads whose asynchronous signals are blocked. */
+#include "core.h"
+
+#define DECIDED 255 /* patched, or never to be */
+#define LINE 64     /* a store within a cache line is seen whole */
+#define TEXT 5      /* PROT_READ | PROT_EXEC */
+#define WRITABLE 7
+#define MEMBARRIER_SYNC_CORE (1 << 5)
+#define SYSCALL 0x050f /* the instruction, as 16 bits */
+
+/* By the number of the stub: how often the site's calls arrived and were nobody's. */
+static uint8_t arrivals[ST_SITES] __attribute__((section(".bss.rare")));
+
+static struct st_patching *patching(void)
+{
+    return st_state.door.patching;
+}
+
+static int reads(void *to, uint64_t from, uint64_t size)
+{
+    return st_copy_in(to, (const void *)from, size) == 0;
+}
+
+/* ---- which calls are nobody's ------------------------------------------------------------------------ */
+
+/* Calls that the interposer itself has to see. */
+static int ours(uint32_t sysno)
+{
+    switch (sysno) {
+    case __NR_rt_sigaction:
+    case __NR_rt_sigprocmask:
+    case __NR_rt_sigreturn:
+    case __NR_rt_sigpending:
+    case __NR_rt_sigtimedwait:
+    case __NR_rt_sigsuspend:
+    case __NR_sigaltstack:
+    case __NR_signalfd:
+    case __NR_signalfd4:
+    case __NR_ppoll:
+    case __NR_pselect6:
+    case __NR_epoll_pwait:
+    case __NR_epoll_pwait2:
+    case __NR_fork:
+    case __NR_vfork:
+    case __NR_clone:
+    case __NR_clone3:
+    case __NR_execve:
+    case __NR_execveat:
+    case __NR_exit:
+    case __NR_exit_group:
+    case __NR_prctl:
+    case __NR_seccomp:
+    case __NR_arch_prctl: return 1;
+    default: return 0;
+    }
+}
+
+static int quiet(const struct st_plan *plan, uint32_t sysno)
+{
+    const struct st_call_entry *entry = (const struct st_call_entry *)((const char *)plan + plan->calls) + sysno;
+    if (ours(sysno)) return 0;
+    return !entry->traced && !entry->gates.count && !entry->rules.count && !entry->paths.count && !entry->address;
+}
+
+/* A plan is about to be in force: what it wants to see arrives from now on. */
+void st_patch_before(const struct st_plan *plan)
+{
+    struct st_patching *p = patching();
+    for (uint32_t i = 0; i < ST_NR_MAX; i++)
+        if (p->quiet[i] && !quiet(plan, i)) __atomic_store_n(&p->quiet[i], 0, __ATOMIC_SEQ_CST);
+}
+
+/* It is in force: what it does not want need arrive no more. */
+void st_patch_plan(const struct st_plan *plan)
+{
+    struct st_patching *p = patching();
+    for (uint32_t i = 0; i < ST_NR_MAX; i++)
+        if (!p->off) __atomic_store_n(&p->quiet[i], (uint8_t)quiet(plan, i), __ATOMIC_SEQ_CST);
+}
+
+/* For as long as this blob is mapped: a thread or process begins that reads another's selector. */
+void st_patch_off(void)
+{
+    struct st_patching *p = patching();
+    p->off = 1;
+    memset(p->quiet, 0, ST_NR_MAX);
+}
+
+/* No thread is under dispatch yet. Entries made for another blob lead to this one's gate. */
+void st_patch_engage(const struct st_plan *plan)
+{
+    struct st_patching *p = patching();
+    for (uint32_t a = 0; a < p->arena_count; a++)
+        for (uint32_t i = 0; i < p->arenas[a].used; i++) {
+            struct st_patch_entry *entry = &p->arenas[a].entries[i];
+            entry->stub = st_stub_for(entry->after);
+            if (!entry->stub) p->off = 1;
+        }
+    st_patch_plan(plan);
+}
+
+/* ---- where a thread is ---------------------------------------------------------------------------------- */
+
+/* A thread on its way through jump or entry is shown at its site: before the call, or after the entry's own. */
+void st_patch_show(struct st_regs *regs)
+{
+    const struct st_patching *p = patching();
+    for (uint32_t a = 0; a < p->arena_count; a++) {
+        const struct st_patch_arena *arena = &p->arenas[a];
+        uint64_t at = regs->rip - arena->code;
+        if (at < ST_PATCH_ENTRIES * ST_PATCH_ENTRY) {
+            regs->rip = arena->entries[at / ST_PATCH_ENTRY].after - (at % ST_PATCH_ENTRY == ST_PATCH_AFTER ? 0 : 2);
+            return;
+        }
+        for (uint32_t i = 0; i < arena->used; i++)
+            if (regs->rip == arena->entries[i].jump || regs->rip == arena->entries[i].far) {
+                regs->rip = arena->entries[i].after - 2;
+                return;
+            }
+    }
+}
+
+/* ---- the patch --------------------------------------------------------------------------------------------- */
+
+/* The one that is mapped there now, if it is the one that was when the objects were looked at. */
+static struct st_patch_object *object_of(struct st_patching *p, uint64_t address)
+{
+    uint64_t sample[ST_PATCH_SAMPLE / 8], head[4];
+    for (uint32_t i = 0; i < p->object_count; i++) {
+        struct st_patch_object *object = &p->objects[i];
+        if (address < object->low || address + 2 > object->high) continue;
+        if (!reads(sample, object->base, sizeof sample) || !reads(head, object->frames, sizeof head)) return NULL;
+        return st_patch_sum(sample, head) == object->sum ? object : NULL;
+    }
+    return NULL;
+}
+
+static struct st_patch_entry *entry_for(struct st_patch_arena *arena, uint64_t after, uint64_t stub)
+{
+    uint32_t at = 0;
+    while (at < arena->used && arena->entries[at].after != after) at++;
+    if (at == ST_PATCH_ENTRIES) return NULL;
+    struct st_patch_entry *entry = &arena->entries[at];
+    entry->after = after;
+    entry->stub = stub;
+    if (at == arena->used) __atomic_store_n(&arena->used, at + 1, __ATOMIC_RELEASE);
+    return entry;
+}
+
+static int64_t protect(const struct st_patch_object *object, int protection)
+{
+    return ST_SYS(__NR_mprotect, object->low, object->high - object->low, protection);
+}
+
+static void write_jump(uint64_t at, uint32_t opcode, uint32_t size, uint64_t to, uint32_t rest)
+{
+    volatile uint8_t *bytes = (volatile uint8_t *)at;
+    uint64_t distance = to - (at + size);
+    bytes[0] = (uint8_t)opcode;
+    for (uint32_t i = 1; i < size; i++, distance >>= 8) bytes[i] = (uint8_t)distance;
+    for (uint32_t i = 0; i < rest; i++) bytes[size + i] = 0x90;
+}
+
+static void write_jumps(const struct st_patch_place *place, uint64_t code)
+{
+    write_jump(place->far, 0xe9, ST_FAR_JUMP, code, place->far_rest);
+    if (place->jump != place->far) write_jump(place->jump, 0xeb, ST_SHORT_JUMP, place->far, place->jump_rest);
+}
+
+/* The whole segment is made writable, not one page: pages that once were would stay mappings of their own. */
+static enum st_patch_result write(struct st_patching *p, struct st_patch_object *object, struct st_patch_entry *entry,
+                                  const struct st_patch_place *place, uint64_t code)
+{
+    uint64_t after = entry->after;
+    int64_t r = protect(object, WRITABLE);
+    if (r >= 0) {
+        p->open = 1 + (uint32_t)(object - p->objects);
+        if (place->far) {
+            entry->jump = place->jump;
+            entry->far = place->far;
+            write_jumps(place, code);
+        }
+        r = ST_SYS(__NR_membarrier, MEMBARRIER_SYNC_CORE); /* every core sees the jump before it can be sent there */
+        uint16_t jump = (uint16_t)(0xeb | (entry->jump - after) << 8);
+        if (r >= 0) __atomic_store_n((uint16_t *)(after - 2), jump, __ATOMIC_SEQ_CST);
+        entry->patched = r >= 0;
+        protect(object, TEXT);
+        p->open = 0;
+    }
+    if (r >= 0) return ST_PATCH_DONE;
+    p->refused = (int32_t)-r;
+    object->arena = ST_PATCH_ARENAS;
+    return ST_PATCH_REFUSED;
+}
+
+/* Whether the jumps that the entry had are still there: the object may have been mapped anew. */
+static int has_jumps(const struct st_patch_object *object, const struct st_patch_entry *entry, uint64_t code)
+{
+    uint8_t bytes[ST_FAR_JUMP], hop[ST_SHORT_JUMP];
+    int32_t distance;
+    if (entry->far < object->low || entry->far + sizeof bytes > object->high || !reads(bytes, entry->far, sizeof bytes)) return 0;
+    memcpy(&distance, bytes + 1, sizeof distance);
+    if (bytes[0] != 0xe9 || entry->far + sizeof bytes + (uint64_t)(int64_t)distance != code) return 0;
+    if (entry->jump == entry->far) return 1;
+    if (!reads(hop, entry->jump, sizeof hop)) return 0;
+    return hop[0] == 0xeb && entry->jump + sizeof hop + (uint64_t)(int64_t)(int8_t)hop[1] == entry->far;
+}
+
+static enum st_patch_result patch(struct st_patching *p, uint64_t after, uint64_t stub)
+{
+    struct st_patch_object *object = object_of(p, after - 2);
+    struct st_patch_place place = {0};
+    uint16_t bytes;
+    if (!object) return ST_PATCH_NO_OBJECT;
+    if (object->arena >= p->arena_count) return ST_PATCH_NO_ARENA;
+    struct st_patch_arena *arena = &p->arenas[object->arena];
+    struct st_patch_entry *entry = entry_for(arena, after, stub);
+    if (!entry) return ST_PATCH_NO_ARENA;
+    if (entry->patched) return ST_PATCH_RESULTS; /* before the last fork, or another thread was faster */
+    if (!reads(&bytes, after - 2, 2) || bytes != SYSCALL) return ST_PATCH_OTHER_BYTES;
+    if ((after - 2) % LINE == LINE - 1) return ST_PATCH_TWO_LINES;
+    uint64_t code = arena->code + ST_PATCH_ENTRY * (uint64_t)(entry - arena->entries);
+    if (!has_jumps(object, entry, code) && !st_patch_place(p, object, after, &place)) return ST_PATCH_NO_PADDING;
+    return write(p, object, entry, &place, code);
+}
+
+/* A call has arrived that passes unchanged. */
+void st_patch_arrived(uint64_t after, int32_t sysno)
+{
+    struct st_patching *p = patching();
+    if (p->off || (uint32_t)sysno >= ST_NR_MAX || !p->quiet[sysno]) return;
+    uint64_t stub = st_stub_for(after);
+    if (!stub) return;
+    uint8_t *count = &arrivals[(stub - (uint64_t)st_stubs) / 16];
+    if (*count == DECIDED) return;
+    if (*count < p->patience) {
+        ++*count;
+        return;
+    }
+    if (__atomic_exchange_n(&p->lock, 1, __ATOMIC_ACQUIRE)) return; /* the next one tries again */
+    if (*count != DECIDED && !p->off) {
+        enum st_patch_result result = patch(p, after, stub);
+        if (result < ST_PATCH_RESULTS) p->results[result]++;
+    }
+    *count = DECIDED;
+    __atomic_store_n(&p->lock, 0, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,69 @@
+/* Sites that need not arrive, under user dispatch: what the blob (interposer/patch.c) and the module (module/patch.c) share.
+ * It lies in the module's memory, because a thread may be in an arena while the blob is unmapped. */
+#ifndef ST_PATCHING_H
+#define ST_PATCHING_H
+#include <stdint.h>
+
+#include "selftrace.h"
+
+#define ST_PATCH_OBJECTS 1024
+#define ST_PATCH_ARENAS 4
+#define ST_PATCH_ENTRIES 512 /* of an arena: sites */
+#define ST_PATCH_ENTRY 64    /* bytes of code for each; module/patch_entry.S */
+#define ST_PATCH_AFTER 22    /* where in it the entry's own `syscall` has been made */
+#define ST_PATCH_SAMPLE 1024 /* bytes from an object's first on, by which it is known again */
+#define ST_PATCH_NUMBERS 65536
+
+/* A file that is mapped: its executable segment, and its table of functions (.eh_frame_hdr). */
+struct st_patch_object {
+    uint64_t base, low, high, frames;
+    uint64_t sum;
+    uint32_t arena; /* one within reach of a jump, or ST_PATCH_ARENAS */
+    uint32_t pad;
+};
+
+/* A site that is, or was, patched: it jumps to `jump`, in padding, from where a jump leads to the entry's code. */
+struct st_patch_entry {
+    uint64_t after;     /* the site: the address after its `syscall` */
+    uint64_t stub;      /* its stub in the gate, while a blob is mapped */
+    uint64_t jump, far; /* the same, or the first is a short jump to the second */
+    uint32_t patched, pad;
+};
+
+#define ST_FAR_JUMP 5
+#define ST_SHORT_JUMP 2
+
+/* Room for its jumps, and how many bytes behind each were part of an instruction that it cuts. */
+struct st_patch_place {
+    uint64_t jump, far;
+    uint32_t jump_rest, far_rest;
+};
+
+struct st_patch_arena {
+    uint64_t code;
+    struct st_patch_entry *entries;
+    uint32_t used, pad;
+};
+
+struct st_patching {
+    uint8_t quiet[ST_PATCH_NUMBERS]; /* by number: nobody wants to see the call; read by the entries' code */
+    uint32_t lock;
+    uint32_t off;      /* nothing is patched, and nothing is quiet, until the blob is mapped anew */
+    uint32_t open;     /* 1 + index of the object whose text is writable just now */
+    uint32_t patience; /* so often a site's calls arrive before it is patched */
+    int32_t refused;   /* the errno that a kernel gave which lets no text be changed */
+    uint32_t results[ST_PATCH_RESULTS];
+    uint32_t object_count, arena_count;
+    struct st_patch_object objects[ST_PATCH_OBJECTS];
+    struct st_patch_arena arenas[ST_PATCH_ARENAS];
+};
+
+/* Of an object's first bytes (a buffer of ST_PATCH_SAMPLE) and of its table's head. */
+static inline uint64_t st_patch_sum(const uint64_t *sample, const uint64_t head[4])
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < ST_PATCH_SAMPLE / 8; i++) sum = (sum ^ sample[i]) * 0x9e3779b97f4a7c15ull;
+    for (uint32_t i = 0; i < 4; i++) sum = (sum ^ head[i]) * 0x9e3779b97f4a7c15ull;
+    return sum;
+}
+#endif
