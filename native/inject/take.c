@@ -1,5 +1,6 @@
 /* Taking the interposer out of a process that it was put into. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 #include "../selftrace.h"
 #include "inject.h"
 
-#define TRIES 200
+#define TRIES 600
 #define PAUSE_US 100 /* the first; a busy machine needs more to let a thread run at all */
 #define LONGEST_US 12800
 
@@ -64,6 +65,18 @@ static int32_t depart(struct st_inject *in, const struct st_blob *blob, struct r
     return !said;
 }
 
+static void say_who_stays(const struct st_inject *in)
+{
+    static char text[160];
+    for (int32_t i = 0; i < in->count; i++) {
+        const struct remote_thread *thread = &in->threads[i];
+        if (!thread->kept) continue;
+        snprintf(text, sizeof text, "taking its threads off Syscall User Dispatch: %d of %d stays at %#llx, in call %lld", thread->tid,
+                 in->count, thread->regs.rip, (long long)thread->regs.orig_rax);
+        st_inject_at(text);
+    }
+}
+
 /* Those that cannot go yet are let run on until they can. */
 static int32_t all_depart(struct st_inject *in, const struct st_blob *blob)
 {
@@ -83,6 +96,7 @@ static int32_t all_depart(struct st_inject *in, const struct st_blob *blob)
         if (r) return r;
         if (pause < LONGEST_US) pause *= 2;
     }
+    say_who_stays(in);
     return -EBUSY;
 }
 
