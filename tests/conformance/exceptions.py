@@ -15,6 +15,17 @@ POLICIES: dict[tuple[str, str], str] = {
 }
 """(case of cases.py, backend): why it is not run there."""
 
+STORM = "a signal each 50 us, and each of them stops the program for longer: it does not get on, under strace neither"
+
+TRACES: dict[tuple[str, str], str] = {
+    ("children", "dispatch"): FORKS,
+    ("what is executed", "dispatch"): FORKS,
+    ("what is executed", "inject"): "a program that is executed is another one, without the interposer; its children are traced",
+    ("probe_registers_in_a_storm", "ptrace"): STORM,
+    ("probe_registers_in_a_storm", "ptrace -p"): STORM,
+}
+"""The same of the cases of stories.py."""
+
 GENERAL: tuple[tuple[str, str, str], ...] = (
     ("none", "refuses and reports nothing", "it is what the others are compared with"),
     ("dispatch", "reports no refusal: they are errors in the trace", "the program that is judged is the one that would be told"),
@@ -34,7 +45,7 @@ def shown() -> str:
     lines = ["| backend | what is different | why |", "|---|---|---|"]
     lines += [f"| {backend} | {what} | {why} |" for backend, what, why in GENERAL]
     reasons: dict[tuple[str, str], list[str]] = {}
-    for (case, backend), why in POLICIES.items():
+    for (case, backend), why in {**POLICIES, **TRACES}.items():
         reasons.setdefault((backend, why), []).append(case)
     lines += [f"| {backend} | {'; '.join(cases)} | {why} |" for (backend, why), cases in reasons.items()]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""Every policy case on every backend: the same verdicts, the same reports. What differs stands in EXCEPTIONS, with its reason."""
+"""Every policy case on every backend: the same verdicts, the same reports. What differs stands in exceptions.py,
+with its reason."""
 
 from __future__ import annotations
 

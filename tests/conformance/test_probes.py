@@ -32,15 +32,17 @@ def library() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.mark.parametrize("policy", ["builtin:untrusted-script", "builtin:observe"])
+@pytest.mark.parametrize(
+    ("policy", "backend"),
+    [("builtin:untrusted-script", "trap"), ("builtin:observe", "trap"), ("builtin:untrusted-script", "ptrace")],
+)
 @pytest.mark.parametrize("probe", PROBES)
-def test_same_as_plain(probe: str, policy: str, library: Path) -> None:
+def test_same_as_plain(probe: str, policy: str, backend: str, library: Path) -> None:
     code = f"import ctypes; ctypes.CDLL({str(library)!r}).{probe}()"
     chosen = Policy.load(policy).with_grants(
         read=[f"{library.parent}/**"], limits={"tasks": 64, "open_files": 1024, "wall_seconds": 60}
     )
-    results = [selftrace.run(code=code, policy=chosen, backend=backend) for backend in ("none", "trap")]
-    plain, interposed = results
+    plain, interposed = (selftrace.run(code=code, policy=chosen, backend=one) for one in ("none", backend))
     assert plain.reason == "exit" and plain.exit_code == 0, (plain.reason, plain.signal, plain.stderr)
     assert plain.stdout
     assert (interposed.reason, interposed.exit_code, interposed.signal) == ("exit", 0, None), (

@@ -25,6 +25,7 @@ from selftrace.kernel.features import probe as features_of
 from selftrace.trace.model import make_model
 from selftrace.trace.options import parse
 from selftrace.tracer import Tracer
+from tests.conformance.exceptions import TRACES
 from tests.integration.traced import RESTART, TRACE, events_of
 
 HERE = Path(__file__).resolve().parent
@@ -42,11 +43,14 @@ def place() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
-@pytest.mark.parametrize("name", PROBES)
-def test_probes_as_without(name: str, place: Path) -> None:
+TRACED = [(name, backend) for name in PROBES for backend in ("trap", "ptrace") if (name, backend) not in TRACES]
+
+
+@pytest.mark.parametrize(("name", "backend"), TRACED, ids=[f"{name}-{backend}" for name, backend in TRACED])
+def test_probes_as_without(name: str, backend: str, place: Path) -> None:
     command = ["/usr/bin/python3", "-c", f"import ctypes; ctypes.CDLL('{place}/probes.so').{name}()"]
     plain = subprocess.run(command, capture_output=True, timeout=120)
-    traced = subprocess.run([*TRACE, "-o", "/dev/null", *command], capture_output=True, timeout=120)
+    traced = subprocess.run([*TRACE, "--backend", backend, "-o", "/dev/null", *command], capture_output=True, timeout=120)
     assert plain.stdout
     assert (traced.stdout, traced.returncode) == (plain.stdout, plain.returncode), traced.stderr
 
