@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _KEPT_VARIABLES = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONHASHSEED")
 _PATH = "/usr/local/bin:/usr/bin:/bin"
-_IDLE_MS, _BUSY_MS = 50, 10
+_IDLE_MS, _BUSY_MS, _MANY = 50, 10, 64
 _CHUNK = 1 << 16
 _LINGER_S = 2.0
 _OUTPUTS_LIMIT = 256 << 20
@@ -103,6 +103,13 @@ def _own_directories(installation: Installation) -> tuple[str, ...]:
     if any(_PACKAGE.startswith(f"{path}/") for path in installation.site):
         return ()
     return (_PACKAGE, os.path.dirname(_PACKAGE))
+
+
+def _pause_ms(records: int) -> int:
+    """How long the ring is left alone after so many: programs wait for room in it."""
+    if records >= _MANY:
+        return 0
+    return _BUSY_MS if records else _IDLE_MS
 
 
 def _environment(directory: str, env: Mapping[str, str]) -> dict[str, str]:
@@ -279,8 +286,7 @@ class Session:
         left = {monitor.status_fd, *self._streams}
         linger = float("inf")
         while left and time.monotonic() < linger:
-            pause = _BUSY_MS if self._read_ring(ring, monitor) else _IDLE_MS
-            for fd, _ in poll.poll(pause):
+            for fd, _ in poll.poll(_pause_ms(self._read_ring(ring, monitor))):
                 alive = monitor.read() if fd == monitor.status_fd else self._read_stream(fd, monitor)
                 if not alive:
                     poll.unregister(fd)
@@ -305,10 +311,11 @@ class Session:
             self.options.on_output(name, taken)
         return bool(data)
 
-    def _read_ring(self, ring: Ring, monitor: Monitor) -> bool:
-        some = False
+    def _read_ring(self, ring: Ring, monitor: Monitor) -> int:
+        """How many records there were."""
+        count = 0
         for record in ring.read():
-            some = True
+            count += 1
             if record.kind == USE:
                 self._uses.add(record)
                 if self.options.on_use is not None:
@@ -321,7 +328,7 @@ class Session:
                 self.options.on_violation(found)
             elif isinstance(found, Event) and self.options.on_event is not None:
                 self.options.on_event(found)
-        return some
+        return count
 
     def _end_orphans(self, monitor: Monitor, ring: Ring) -> None:
         """If the monitor itself was killed, or could not end somebody: whoever maps the ring is of this run."""

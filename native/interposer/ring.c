@@ -97,7 +97,7 @@ static uint64_t hash_more(uint64_t hash, const void *bytes, uint32_t length)
 }
 
 /* Whether nobody in the run has said this yet: a table of hashes remembers. Where it is full, it is taken for said; under
- * audit, for new. */
+ * audit, for new, and remembered instead of another: calls on one path mostly follow each other. */
 static int first_time(struct st_ring_header *ring, uint64_t hash)
 {
     hash |= 1;
@@ -106,7 +106,9 @@ static int first_time(struct st_ring_header *ring, uint64_t hash)
         if (!held && __atomic_compare_exchange_n(slot, &held, hash, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return 1;
         if (held == hash) return 0;
     }
-    return (st_state.plan->flags & ST_PLAN_AUDIT) != 0;
+    if (!(st_state.plan->flags & ST_PLAN_AUDIT)) return 0;
+    __atomic_store_n(&ring->seen[((hash >> 20) + (hash >> 8) % 8) % 2048], hash, __ATOMIC_RELAXED);
+    return 1;
 }
 
 #define HASH_START 0xcbf29ce484222325ull
