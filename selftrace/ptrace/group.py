@@ -196,20 +196,27 @@ class Group:
             self.arrived(task, status)
             if waiting.is_plain_stop(status) or (status >> 8 == signal.SIGINT and self._events.swallows(task)):
                 task.status = None
+            if task.status is None and self._trap_is_on_its_way(task):
+                self._fetch(task)
             self._drop_trap(task)
 
+    def _trap_is_on_its_way(self, task: Task) -> bool:
+        """PTRACE_INTERRUPT is served first: a thread that has just run into an int3, or finished a step, has yet to be told."""
+        if not task.stepping and (task.tracee.memory is None or not task.tracee.memory.patches):
+            return False
+        return bool(int(status_of(task.tid).get("SigPnd", "0"), 16) >> signal.SIGTRAP - 1 & 1)
+
+    def _fetch(self, task: Task) -> None:
+        self._request(task, mended.CONT, 0)
+        _, status = waiting.any_of([task])
+        self.arrived(task, status)
+
     def _drop_trap(self, task: Task) -> None:
-        """A step into a call that waits, and was interrupted, has ended in the kernel's eyes: its SIGTRAP is on its way, and
-        would kill the program if we were gone by then."""
+        """A step into a call that waits, and was interrupted, has ended in the kernel's eyes: its SIGTRAP would kill the program
+        if we were gone by then."""
         stepping, task.stepping = task.stepping, False
         if stepping and task.status is not None and task.status >> 8 == signal.SIGTRAP and task.trapped is None:
             task.status = None
-        elif stepping and task.status is None and int(status_of(task.tid).get("SigPnd", "0"), 16) >> signal.SIGTRAP - 1 & 1:
-            self._request(task, mended.CONT, 0)
-            _, status = waiting.any_of([task])
-            self.arrived(task, status)
-            if status >> 8 == signal.SIGTRAP:
-                task.status = None
 
     def _told(self, task: Task) -> bool:
         try:

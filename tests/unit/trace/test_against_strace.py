@@ -64,9 +64,12 @@ def test_the_same_lines(name: str, verbose: bool, tmp_path: Path) -> None:
     env = {**os.environ, **ENVIRONMENT}
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "env": env}
-    subprocess.run(["strace", "-f", *(["-v"] if verbose else []), "-o", theirs, *argv], **quiet)
-    subprocess.run([*TRACE, *(["-v"] if verbose else []), "-o", ours, *argv], **quiet)
-    expected, found = shapes(theirs.read_text()), shapes(ours.read_text())
-    assert sum(expected.values()) > 10
-    differing = list((expected - found).elements()) + list((found - expected).elements())
+    for _ in range(3):  # which calls of two processes are broken in two lines, and where the heap begins, differs from run to run
+        subprocess.run(["strace", "-f", *(["-v"] if verbose else []), "-o", theirs, *argv], **quiet)
+        subprocess.run([*TRACE, *(["-v"] if verbose else []), "-o", ours, *argv], **quiet)
+        expected, found = shapes(theirs.read_text()), shapes(ours.read_text())
+        assert sum(expected.values()) > 10
+        differing = list((expected - found).elements()) + list((found - expected).elements())
+        if len(differing) <= sum(expected.values()) // 50:
+            break
     assert len(differing) <= sum(expected.values()) // 50, "\n".join(differing[:20])
