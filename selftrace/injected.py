@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 RING_BYTES = 8 << 20
 _IDLE_S, _LOOK_S = 0.005, 0.1
 """How often it is looked who still has the ring."""
-_REGION = (0x7E9000000000, 0x7E9040000000)
-"""ST_BLOB_BASE and ST_REGION_END."""
 
 
 def _status(pid: int, name: str) -> str:
@@ -38,12 +36,14 @@ def _status(pid: int, name: str) -> str:
 
 def occupied(pid: int) -> bool:
     """Whether an interposer is in the process."""
+    from selftrace._native import lib
+
     try:
         with open(f"/proc/{pid}/maps") as file:
             lows = [int(line.split("-", 1)[0], 16) for line in file]
     except OSError:
         return False
-    return any(_REGION[0] <= low < _REGION[1] for low in lows)
+    return any(lib.ST_BLOB_BASE <= low < lib.ST_REGION_END for low in lows)
 
 
 def _refused(pid: int) -> str:

@@ -5,6 +5,7 @@
 #define ST_INJECT_H
 #include <stdint.h>
 /* cffi: begin */
+#define ST_REGION_END 0x7e9040000000 /* nothing of the blob lies beyond */
 struct st_inject;
 /* Stops all threads of a process. NULL: *error is the errno, and the process goes on. */
 struct st_inject *st_inject_stop(int32_t pid, int32_t *error);
@@ -63,5 +64,4 @@ void st_inject_at(const char *step);
 
 #define ST_SCRATCH 0x7e903f000000ull /* in the region of the blob, where nothing of it lies */
 #define ST_SCRATCH_SIZE 0x10000u
-#define ST_REGION_END 0x7e9040000000ull
 #endif
