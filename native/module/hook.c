@@ -23,8 +23,9 @@
 #include "module.h"
 
 #define DEADLINE_NS 2000000000ll
+#define LOOK_NS 10000000ll /* so long a request waits before it is looked whether there is a helper for it */
 
-enum state { FREE, WAITING, RUNNING, EXECUTE, EXECUTED, DONE, ABANDONED };
+enum state { FREE, NEW, WAITING, CLAIMED, RUNNING, EXECUTE, EXECUTED, DONE, ABANDONED };
 
 struct request {
     uint32_t state; /* a futex: both sides wait on it */
@@ -33,8 +34,8 @@ struct request {
 };
 
 static struct request requests[64];
-static uint32_t queue_signal;     /* a futex: counts what was put into the queue */
-static uint32_t helpers, pending; /* threads; requests that one of them has or should have */
+static uint32_t queue_signal;  /* a futex: counts what was put into the queue */
+static uint32_t helpers, busy; /* threads; those in a handler, which may have let the GIL go */
 static __thread struct request *serving;
 
 /* Defined by cffi: the Python side (selftrace/tracee/hook.py). */
@@ -79,25 +80,26 @@ static int64_t now_ns(void)
 
 /* ---- the helper threads -------------------------------------------------------------------------- */
 
-static struct request *take_request(void)
+static struct request *find_request(uint32_t from, uint32_t to)
 {
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++)
-        if (load(&requests[i].state) == WAITING) return &requests[i];
+        if (change(&requests[i].state, from, to)) return &requests[i];
     return NULL;
 }
 
 static void serve(struct request *request)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    if (change(&request->state, WAITING, RUNNING)) {
+    __atomic_fetch_add(&busy, 1, __ATOMIC_ACQ_REL);
+    if (change(&request->state, CLAIMED, RUNNING)) {
         serving = request;
         run(request->call);
         serving = NULL;
         set(&request->state, DONE);
     } else {
-        __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
-        change(&request->state, ABANDONED, FREE);
+        set(&request->state, FREE);
     }
+    __atomic_fetch_sub(&busy, 1, __ATOMIC_ACQ_REL);
     PyGILState_Release(gil);
 }
 
@@ -107,7 +109,7 @@ static void *helper(void *unused)
     st_blob_mapped()->own(1);
     for (;;) {
         uint32_t seen = load(&queue_signal);
-        struct request *request = take_request();
+        struct request *request = find_request(WAITING, CLAIMED);
         if (request) {
             serve(request);
             continue;
@@ -117,7 +119,7 @@ static void *helper(void *unused)
     return NULL;
 }
 
-static int start_helper(void)
+static int start_thread(void)
 {
     pthread_t thread;
     pthread_attr_t attributes;
@@ -132,11 +134,19 @@ static int start_helper(void)
     return r;
 }
 
+/* Unless one is there that is in no handler. It waits for the GIL for all: more would only wait behind it, and each is a
+ * task out of the program's limit. */
+static void need_helper(void)
+{
+    uint32_t have = load(&helpers);
+    if (have <= load(&busy) && change(&helpers, have, have + 1) && start_thread()) __atomic_fetch_sub(&helpers, 1, __ATOMIC_ACQ_REL);
+}
+
 /* A fork's child has none of the helpers. */
 void st_forget_helpers(void)
 {
     memset(requests, 0, sizeof requests);
-    helpers = pending = 0;
+    helpers = busy = 0;
     serving = NULL;
 }
 
@@ -144,13 +154,11 @@ void st_forget_helpers(void)
 
 static struct request *new_request(struct st_call *call)
 {
-    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
-        if (!change(&requests[i].state, FREE, RUNNING)) continue;
-        requests[i].call = call;
-        set(&requests[i].state, WAITING);
-        return &requests[i];
-    }
-    return NULL;
+    struct request *request = find_request(FREE, NEW);
+    if (!request) return NULL;
+    request->call = call;
+    set(&request->state, WAITING);
+    return request;
 }
 
 static void fail(struct st_call *call, const char *why)
@@ -160,29 +168,38 @@ static void fail(struct st_call *call, const char *why)
     st_report_text(call, ST_RECORD_ERROR, call->rule_row, -EPERM, (const uint8_t *)why, (uint32_t)strlen(why));
 }
 
+/* Until its state may have changed. 0: it was given up. */
+static int wait_for(struct request *request, uint32_t state, int64_t deadline)
+{
+    int64_t left = deadline - now_ns();
+    if (state != WAITING && state != CLAIMED) {
+        wait_while(&request->state, state, -1);
+    } else if (left <= 0) {
+        return !change(&request->state, WAITING, FREE) && !change(&request->state, CLAIMED, ABANDONED);
+    } else if (wait_while(&request->state, state, left < LOOK_NS ? left : LOOK_NS) < 0) {
+        need_helper();
+    }
+    return 1;
+}
+
 static void ask_helper(struct st_call *call)
 {
     static uint32_t at_fork;
     if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, st_forget_helpers);
     struct request *request = new_request(call);
     if (!request) return fail(call, "too many Python handlers wait for the GIL at once");
-    uint32_t wanted = __atomic_add_fetch(&pending, 1, __ATOMIC_ACQ_REL), have = load(&helpers);
-    if (have < wanted && change(&helpers, have, have + 1) && start_helper()) __atomic_fetch_sub(&helpers, 1, __ATOMIC_ACQ_REL);
+    need_helper();
     __atomic_fetch_add(&queue_signal, 1, __ATOMIC_ACQ_REL);
     wake(&queue_signal);
     int64_t deadline = now_ns() + DEADLINE_NS;
-    for (;;) {
-        uint32_t state = load(&request->state);
-        if (state == DONE) break;
+    for (uint32_t state; (state = load(&request->state)) != DONE;) {
         if (state == EXECUTE) {
             request->result = st_blob_mapped()->execute(call);
             set(&request->state, EXECUTED);
-        } else if (wait_while(&request->state, state, state == WAITING ? deadline - now_ns() > 0 ? deadline - now_ns() : 0 : -1) < 0 &&
-                   change(&request->state, WAITING, ABANDONED)) {
+        } else if (!wait_for(request, state, deadline)) {
             return fail(call, "the GIL did not come free within 2 s: a handler's thread and a C lock wait for each other");
         }
     }
-    __atomic_fetch_sub(&pending, 1, __ATOMIC_ACQ_REL);
     set(&request->state, FREE);
 }
 

@@ -273,6 +273,44 @@ print(len(os.listdir(".")))
         assert len(result.events) == 72
 
 
+def test_waiting_for_the_gil_costs_few_tasks(run_with: Runner) -> None:
+    """A helper waits for all threads that wait, or the program's limit of tasks would be ours."""
+    code = """
+import os, threading, time
+for round in range(10):
+    threads = [threading.Thread(target=os.mkdir, args=(f"{round}-{n}",)) for n in range(12)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+for _ in range(500):
+    left = len(os.listdir("/proc/self/task"))
+    if left <= 4: break
+    time.sleep(0.01)
+print(left)
+"""
+    result = run_with('@p.on("mkdir")\ndef count(call):\n    call.log("x")', code)
+    assert int(result.check().stdout) <= 4
+    assert len(result.events) == 120
+
+
+def test_a_handler_that_lets_the_gil_go_does_not_hold_up_others(run_with: Runner) -> None:
+    """Two wait for the same helper; the first one's handler sleeps for longer than the second may wait."""
+    handlers = """
+import time
+@p.on("mkdir")
+def slow(call):
+    if "slow" in str(call.path): time.sleep(3)
+    call.log("x")
+"""
+    code = """
+import os, threading
+threads = [threading.Thread(target=os.mkdir, args=(name,)) for name in ("slow1", "slow2", "slow3", "a", "b", "c")]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(len(os.listdir(".")))
+"""
+    result = run_with(handlers, code)
+    assert result.check().stdout == b"6\n"
+    assert len(result.events) == 6
+
+
 def test_a_thread_without_the_gil_waits_for_it(run_with: Runner) -> None:
     """getaddrinfo reads its files without the GIL while other threads import: the handlers are asked all the same."""
     handlers = '@p.on("openat")\ndef all(call):\n    return None'
