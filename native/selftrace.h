@@ -57,7 +57,7 @@ struct st_ring_header {
     int32_t tasks;       /* forks and threads alive, counted over the tree (advisory); may be off by those under way */
     uint32_t armed;      /* 1 once a tracee has armed itself, 2 once its handlers are loaded too: before that, nothing of the script ran */
     int32_t start_error; /* errno of a first program that could not be started */
-    uint32_t pad;
+    uint32_t looks;      /* how often the monitor has counted the tasks */
     uint64_t calls[ST_NR_MAX]; /* trapped calls by number */
     uint64_t tree_counters[512];
     uint64_t seen[2048]; /* hashes of paths and addresses already reported as used */

@@ -194,11 +194,12 @@ struct st_exec {
 #define ST_BLOCK_STACK 0xf000
 #define ST_GUARD 0x1000
 #define ST_ARGUMENTS 0x4000
+enum { ST_FREE = 0, ST_TAKEN = 2 };
 struct st_block {
     uint8_t stack[ST_BLOCK_STACK];
     uint32_t index;
     int32_t tid, pid;
-    uint32_t used;
+    uint32_t used;           /* ST_FREE, ST_TAKEN; odd while a thread has it, another number for each */
     uint32_t python;         /* > 0 while a handler runs: its own calls ask no handler */
     uint32_t sigsys_blocked; /* the program's mask has SIGSYS */
     uint32_t sigsys_pending;

@@ -125,7 +125,7 @@ static struct st_block *block_before(int32_t tid)
 {
     uint32_t at = 0;
     for (struct st_block *block; (block = next_block(&at));)
-        if (!block->dispatched && block->used == 1 && block->tid == tid) return block;
+        if (!block->dispatched && (block->used & 1) && block->tid == tid) return block;
     return NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "core.h"
 
 #define BLOCKS_BASE (ST_BLOB_BASE + 0x10000000ull)
+#define LOOKS_PATIENCE 30000 /* pauses of 2 ms */
 
 /* The first thread's: each program has it, so it comes with the blob. */
 static struct st_block first_block __attribute__((section(".bss.block"), aligned(4096)));
@@ -29,9 +30,10 @@ static int64_t block_open(struct st_block *block, uint32_t index)
     return 0;
 }
 
-/* `used` is 2, or the block is not published: nobody else takes it until all of it is reset. */
+/* `used` is ST_TAKEN, or the block is not published: nobody else takes it until all of it is reset. */
 static void block_reset(struct st_block *block)
 {
+    static uint32_t lives;
     uint32_t index = block->index, first = offsetof(struct st_block, python);
     block->tid = 0;
     memset((uint8_t *)block + first, 0, offsetof(struct st_block, call) - first);
@@ -39,41 +41,66 @@ static void block_reset(struct st_block *block)
     memset(block->counters, 0, sizeof block->counters);
     block->stack_virtual.flags = ST_SS_DISABLE;
     st_records[index].altstack = kernel_stack(block);
-    __atomic_store_n(&block->used, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&block->used, __atomic_add_fetch(&lives, 2, __ATOMIC_RELAXED) | 1, __ATOMIC_RELEASE);
+}
+
+static int pending(const struct st_block *block)
+{
+    return __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Whether the thread that has it is gone, and nobody comes back to it. A child's number is there last, and while its vfork
+ * parent waits for it: what is read before may be older than what is read after. */
+static int abandoned(const struct st_block *block)
+{
+    int32_t tid = __atomic_load_n(&block->tid, __ATOMIC_ACQUIRE);
+    if (!tid || ST_SYS(__NR_tkill, tid, 0) != -3 /* ESRCH */ || pending(block)) return 0;
+    return !__atomic_load_n(&block->vforks, __ATOMIC_ACQUIRE) && __atomic_load_n(&block->tid, __ATOMIC_ACQUIRE) == tid;
+}
+
+/* One block after the other, however many more there are each time: the looks shall not stay with a few that live long. */
+static uint32_t next_index(uint32_t made)
+{
+    static uint32_t cursor;
+    uint32_t at = __atomic_load_n(&cursor, __ATOMIC_RELAXED), next;
+    do next = at < made ? at + 1 : 1;
+    while (!__atomic_compare_exchange_n(&cursor, &at, next, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return next;
 }
 
 /* A block whose thread is gone is used again. A few are looked at on each call, so that thousands of threads stay cheap. */
-static struct st_block *block_again(void)
+static struct st_block *block_again(uint32_t looks)
 {
-    static uint32_t cursor;
     uint32_t made = __atomic_load_n(&st_state.blocks, __ATOMIC_ACQUIRE);
-    for (uint32_t look = 0; look < 16 && look < made; look++) {
-        uint32_t index = 1 + __atomic_fetch_add(&cursor, 1, __ATOMIC_RELAXED) % made;
+    if (made >= ST_BLOCKS) made = ST_BLOCKS - 1;
+    for (uint32_t look = 0; look < looks && look < made; look++) {
+        uint32_t index = next_index(made);
         if (!__atomic_load_n(&st_records[index].published, __ATOMIC_ACQUIRE)) continue;
         struct st_block *block = st_block_at(index);
         uint32_t used = __atomic_load_n(&block->used, __ATOMIC_ACQUIRE);
-        if (used == 2 || __atomic_load_n(&st_records[block->index].parent_pending, __ATOMIC_ACQUIRE)) continue;
-        if (used == 1 && block->vforks) continue; /* the tid is a vfork child's, the thread waits for it */
-        if (used == 1 && (!block->tid || ST_SYS(__NR_tkill, block->tid, 0) != -3 /* ESRCH */)) continue;
-        if (!__atomic_compare_exchange_n(&block->used, &used, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+        if (used == ST_TAKEN || (used & 1 ? !abandoned(block) : pending(block))) continue;
+        /* Still the life that was looked at: somebody else may have taken it meanwhile, and given it to a thread of his. */
+        if (!__atomic_compare_exchange_n(&block->used, &used, ST_TAKEN, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
         st_exec_release(block, (st_records[index].cloning.flags & ST_CLONE_FILES) != 0); /* of a child that is a program now */
         return block;
     }
     return NULL;
 }
 
+static struct st_block *block_more(void)
+{
+    uint32_t index = __atomic_add_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
+    if (index < ST_BLOCKS) return block_open(st_block_at(index), index) < 0 ? NULL : st_block_at(index);
+    __atomic_sub_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
+    return NULL;
+}
+
 struct st_block *st_block_new(void)
 {
-    struct st_block *block = block_again();
-    if (!block) {
-        uint32_t index = __atomic_add_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
-        if (index >= ST_BLOCKS) {
-            __atomic_sub_fetch(&st_state.blocks, 1, __ATOMIC_ACQ_REL);
-            return NULL;
-        }
-        block = st_block_at(index);
-        if (block_open(block, index) < 0) return NULL;
-    }
+    struct st_block *block = block_again(16);
+    if (!block) block = block_more();
+    if (!block) block = block_again(ST_BLOCKS);
+    if (!block) return NULL;
     block_reset(block);
     __atomic_store_n(&st_records[block->index].published, 1, __ATOMIC_RELEASE);
     return block;
@@ -83,7 +110,7 @@ void st_block_free(struct st_block *block)
 {
     block->tid = 0;
     block->dispatched = 0;
-    __atomic_store_n(&block->used, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&block->used, ST_FREE, __ATOMIC_RELEASE);
 }
 
 /* A thread that the program made behind our back (none should) gets its block at its first call: sigreturn
@@ -119,18 +146,22 @@ static uint64_t clone_flags(struct st_call *call)
     return flags;
 }
 
-/* The number of tasks in the tree, as the monitor counted it last and with what was made since. Processes
- * that were killed since are still in it, so at the limit the monitor's next look is waited for. Returns 1 if one more is too many. Advisory: the
- * kernel counts by uid, and only root's runs have one of their own. */
+/* The number of tasks in the tree, as the monitor counted it last and with what was made since. Processes that were killed
+ * since are still in it, so at the limit a whole look of the monitor's is waited for, which is soon: only if nobody looks at all,
+ * LOOKS_PATIENCE is over. Returns 1 if one more is too many. Advisory: the kernel counts by uid, and only root's runs have one of
+ * their own. */
 static int too_many_tasks(struct st_call *call)
 {
     struct st_ring_header *ring = st_state.ring;
     uint32_t limit = st_state.plan->tasks;
     int64_t pause[2] = {0, 2000000};
     if (!limit || !ring) return 0;
-    for (int tries = 0; tries < 50; tries++) {
+    uint32_t before = __atomic_load_n(&ring->looks, __ATOMIC_ACQUIRE);
+    for (int tries = 0; tries < LOOKS_PATIENCE; tries++) {
+        uint32_t looks = __atomic_load_n(&ring->looks, __ATOMIC_ACQUIRE) - before; /* the first may have begun before us */
         if (__atomic_add_fetch(&ring->tasks, 1, __ATOMIC_RELAXED) <= (int32_t)limit) return 0;
         __atomic_sub_fetch(&ring->tasks, 1, __ATOMIC_RELAXED);
+        if (looks >= 2) break;
         ST_SYS(__NR_nanosleep, pause, 0);
     }
     st_report(call, ST_RECORD_VIOLATION, st_state.plan->tasks_row, -ST_EAGAIN, NULL, 0);
@@ -149,7 +180,7 @@ int st_other_threads(const struct st_block *block)
 {
     for (uint32_t i = 0; i <= st_state.blocks && i < ST_BLOCKS; i++) {
         const struct st_block *other = st_block_at(i);
-        if (other == block || !__atomic_load_n(&st_records[i].published, __ATOMIC_ACQUIRE) || other->used != 1) continue;
+        if (other == block || !__atomic_load_n(&st_records[i].published, __ATOMIC_ACQUIRE) || !(other->used & 1)) continue;
         if (!other->tid || ST_SYS(__NR_tgkill, st_state.pid, other->tid, 0) == 0) return 1;
     }
     return 0;
@@ -237,16 +268,16 @@ static int vfork_parent(struct st_block *block, struct st_record *record)
     if (!block->vforks) return 0;
     struct st_vfork *saved = &block->vfork[block->vforks - 1];
     if (saved->tid != (int32_t)ST_SYS(__NR_gettid)) return 0;
-    block->vforks--;
     uint64_t result = record->result;
     *record = saved->record;
     record->result = result;
     block->sighand = saved->sighand;
     block->stack_virtual = saved->stack_virtual;
     block->sigsys_blocked = saved->sigsys_blocked;
-    block->tid = saved->tid;
     block->pid = saved->pid;
     block->traceme = 0;
+    __atomic_store_n(&block->tid, saved->tid, __ATOMIC_RELEASE); /* first: see abandoned */
+    __atomic_store_n(&block->vforks, block->vforks - 1, __ATOMIC_RELEASE);
     return 1;
 }
 

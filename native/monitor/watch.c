@@ -16,11 +16,16 @@
 
 enum { TICK_MS = 20, TICKS_PER_FILES = 10, TICK_DEAR = 50 /* a look may take 1/50 of the time */ };
 
-static uint64_t now_ms(void)
+static uint64_t clock_us(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t now_ms(void)
+{
+    return clock_us(CLOCK_MONOTONIC) / 1000;
 }
 
 static struct st_ring_header *map_ring(int fd)
@@ -43,18 +48,27 @@ static int reap(pid_t first, int *status)
     return found;
 }
 
+/* The tracees count on from what was counted here; unless they did so meanwhile, for then it is not known what was counted. */
+static void tell_tasks(struct st_ring_header *ring, int32_t before, int32_t tasks)
+{
+    if (!ring) return;
+    __atomic_compare_exchange_n(&ring->tasks, &before, tasks, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&ring->looks, 1, __ATOMIC_RELEASE);
+}
+
 /* Returns the reason to end, or NULL. */
 static const char *look(const struct config *config, struct tree *tree, struct outcome *outcome, struct st_ring_header *ring, int files)
 {
     static uint64_t memory_files, disk;
+    int32_t before = ring ? __atomic_load_n(&ring->tasks, __ATOMIC_ACQUIRE) : 0;
     tree_find(tree, getpid());
     tree_measure(tree, config->memory);
+    tell_tasks(ring, before, (int32_t)tree->tasks);
     if (files) disk = tree_files(tree, config->disk ? config->directory : NULL, &memory_files);
     uint64_t memory = tree->memory + memory_files;
     if (memory > outcome->peak_memory) outcome->peak_memory = memory;
     if (tree->cpu_us > outcome->cpu_us) outcome->cpu_us = tree->cpu_us;
     if (tree->tasks > outcome->peak_tasks) outcome->peak_tasks = tree->tasks;
-    if (ring) __atomic_store_n(&ring->tasks, (int32_t)tree->tasks, __ATOMIC_RELAXED);
     if (config->memory && memory > config->memory) return "memory";
     if (config->cpu_ms && tree->cpu_us / 1000 >= config->cpu_ms) return "cpu";
     if (config->tasks && tree->tasks > config->tasks) return "tasks";
@@ -105,11 +119,11 @@ static const char *how_it_ended(const struct config *config, struct tree *tree, 
     return signal == SIGXFSZ ? "disk" : "signal";
 }
 
-/* The next look: a tick from now, later where looking is dear. */
-static uint64_t next_look(uint64_t before, uint64_t after)
+/* The next look: a tick from now, later where looking is dear. That it had to wait for the processor makes it not dearer. */
+static uint64_t next_look(uint64_t spent_us)
 {
-    uint64_t pause = (after - before) * TICK_DEAR;
-    return after + (pause > TICK_MS ? pause : TICK_MS);
+    uint64_t pause = spent_us * TICK_DEAR / 1000;
+    return now_ms() + (pause > TICK_MS ? pause : TICK_MS);
 }
 
 void watch(const struct config *config, pid_t first, struct outcome *outcome)
@@ -130,8 +144,9 @@ void watch(const struct config *config, pid_t first, struct outcome *outcome)
         if (now >= end) {
             reason = "timeout";
         } else if (now >= due) {
+            uint64_t before = clock_us(CLOCK_PROCESS_CPUTIME_ID);
             reason = look(config, &tree, outcome, ring, ticks++ % TICKS_PER_FILES == 0);
-            due = next_look(now, now_ms());
+            due = next_look(clock_us(CLOCK_PROCESS_CPUTIME_ID) - before);
         } else {
             uint64_t until = due < end ? due : end;
             if (poll(fds, 3, (int)(until - now)) > 0) reason = woken(fds);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -12,24 +13,28 @@ from pathlib import Path
 import pytest
 
 import selftrace
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 WORKERS = 8
 
 
 @pytest.fixture(scope="module")
-def stress() -> Iterator[Path]:
+def place() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="stress-"))
     directory.chmod(0o755)
-    target = directory / "stress"
-    subprocess.run(["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", target, HERE / "stress.c"], check=True)
-    yield target
+    for name in ("stress", "births"):
+        words = ["gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", directory / name, HERE / f"{name}.c"]
+        subprocess.run(words, check=True)
+    yield directory
     shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.slow)])
-def test_nothing_is_lost(seconds: int, stress: Path) -> None:
-    result = selftrace.run(argv=[str(stress), str(seconds)], policy="builtin:observe", cwd=stress.parent, timeout_s=seconds + 60)
+def test_nothing_is_lost(seconds: int, place: Path) -> None:
+    result = selftrace.run(
+        argv=[str(place / "stress"), str(seconds)], policy="builtin:observe", cwd=place, timeout_s=seconds + PATIENCE_S
+    )
     assert (result.reason, result.exit_code, result.stderr) == ("exit", 0, b"")
     done: dict[str, int] = json.loads(result.stdout)
     calls = result.usage.calls
@@ -44,3 +49,14 @@ def test_nothing_is_lost(seconds: int, stress: Path) -> None:
     signals = done["received"] + done["alarms"]
     assert done["getppid"] <= calls["getppid"] <= done["getppid"] + signals
     assert done["sent"] <= calls["rt_tgsigqueueinfo"] <= done["sent"] + signals
+
+
+def test_threads_that_are_gone_leave_room_for_others(place: Path) -> None:
+    """On one processor, where it is seldom that somebody else's is looked at, and beside many that stay."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        result = selftrace.run(argv=[str(place / "births")], policy="builtin:observe", timeout_s=PATIENCE_S)
+    finally:
+        os.sched_setaffinity(0, processors)
+    assert result.check().stdout == b"36000 threads\n"
