@@ -14,6 +14,7 @@ from selftrace.policy.plan import LandlockSpec, Plan
 from selftrace.policy.terms import Features
 from selftrace.record import replace
 from selftrace.session import Options, Run
+from tests.waiting import PATIENCE_S
 
 PRELUDE = (Path(__file__).parent / "prelude.py").read_text()
 GATE_CALL = ffi.offsetof("struct st_blob", "gate_call")
@@ -70,7 +71,7 @@ def attack(
     backend: str = "trap",
     identity: bool = True,
     landlock: bool = True,
-    timeout_s: float = 30,
+    timeout_s: float = PATIENCE_S,
     args: tuple[str, ...] = (),
     allow_degraded: tuple[str, ...] = (),
 ) -> Result:

@@ -6,6 +6,7 @@ import pytest
 from attacks.harness import attack, breached
 
 import selftrace
+from tests.waiting import PATIENCE_S
 
 # name → (code, row); the calls are made through the gate
 LIMITS = {
@@ -37,7 +38,7 @@ def test_limits_hold_at_the_gate(name: str) -> None:
 
 def test_a_thread_bomb_ends() -> None:
     code = "import threading, time\nn = 0\nwhile n < 500:\n    try: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n    except RuntimeError: break\n    n += 1\nprint(n)"
-    result = selftrace.run(code=code)
+    result = selftrace.run(code=code, timeout_s=PATIENCE_S)
     assert result.reason in ("exit", "violation")
     assert result.reason == "violation" or int(result.stdout) < 40
 

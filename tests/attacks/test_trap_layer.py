@@ -9,6 +9,7 @@ from attacks.harness import attack, breached
 
 import selftrace
 from selftrace.policy.terms import Features
+from tests.waiting import PATIENCE_S
 
 SECRET = "fd = call(2, b'/etc/passwd', 0); breach(fd >= 0)"
 
@@ -80,7 +81,8 @@ def test_importing_selftrace_inside_gives_nothing() -> None:
 
 def test_a_million_violations_are_counted_and_cost_little() -> None:
     code = "import os\nfor n in range(200000):\n    try: open('/etc/passwd')\n    except OSError: pass\nprint('done')"
-    result = selftrace.run(code=code)
+    policy = selftrace.Policy.builtin("untrusted-script").with_grants(limits={"cpu_seconds": PATIENCE_S})
+    result = selftrace.run(code=code, policy=policy, timeout_s=PATIENCE_S)
     assert result.check().stdout == b"done\n"
     assert len(result.violations) == 1
     assert result.violations[0].count + result.violations_dropped == 200000
@@ -118,7 +120,7 @@ def test_kill_everybody() -> None:
 
 def test_fork_bomb() -> None:
     code = "import os\nn = 0\nfor _ in range(500):\n    try:\n        if os.fork() == 0: os.read(0, 1); import time; time.sleep(60)\n        n += 1\n    except OSError as e:\n        last = e.errno\nprint(n, last)"
-    result = selftrace.run(code=code)
+    result = selftrace.run(code=code, timeout_s=PATIENCE_S)
     assert result.reason in ("exit", "violation")
     if result.reason == "exit":
         number, errno = map(int, result.check().stdout.split())

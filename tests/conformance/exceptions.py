@@ -15,14 +15,10 @@ POLICIES: dict[tuple[str, str], str] = {
 }
 """(case of cases.py, backend): why it is not run there."""
 
-STORM = "a signal each 50 us, and each of them stops the program for longer: it does not get on, under strace neither"
-
 TRACES: dict[tuple[str, str], str] = {
     ("children", "dispatch"): FORKS,
     ("what is executed", "dispatch"): FORKS,
     ("what is executed", "inject"): "a program that is executed is another one, without the interposer; its children are traced",
-    ("probe_registers_in_a_storm", "ptrace"): STORM,
-    ("probe_registers_in_a_storm", "ptrace -p"): STORM,
 }
 """The same of the cases of stories.py."""
 

@@ -57,8 +57,10 @@ STORIES = (
     Story(
         "a call that a signal interrupts",
         "nanosleep,setitimer",
-        "signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0.05)\nt = (ctypes.c_long * 2)(1, 0)\n"
-        "say(raw(35, t, None))",
+        "signal.signal(signal.SIGALRM, lambda *_: None)\nsignal.setitimer(signal.ITIMER_REAL, 0)\npid = os.fork()\n"
+        "if not pid:\n    while 'nanosleep' not in open(f'/proc/{os.getppid()}/wchan').read(): time.sleep(0.01)\n"
+        "    os.kill(os.getppid(), signal.SIGALRM); os._exit(0)\n"
+        "t = (ctypes.c_long * 2)(1000, 0)\nsay(raw(35, t, None)); os.waitpid(pid, 0)",
         (("setitimer", "nanosleep interrupted", "SIGALRM"),),
         "EINTR",
     ),

@@ -18,6 +18,7 @@ from conformance.elves import ET_DYN, EXIT_7, PT_INTERP, PT_NULL, Segment, elf, 
 
 import selftrace
 from selftrace import Result
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 LDSO = b"/lib64/ld-linux-x86-64.so.2\0"
@@ -164,7 +165,7 @@ def make_files(at: Path) -> dict[str, str]:
 def attempts(at: Path, backend: str) -> Result:
     shutil.copy(HERE / "attempts.py", at / "attempts.py")
     argv = [sys.executable, "-I", "-S", str(at / "attempts.py")]
-    return selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=at, timeout_s=120)
+    return selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=at, timeout_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

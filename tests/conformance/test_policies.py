@@ -14,6 +14,7 @@ from selftrace import Policy
 from selftrace.result import Result
 from tests.conformance.cases import CASES, PRELUDE, Case
 from tests.conformance.exceptions import POLICIES, shown
+from tests.waiting import PATIENCE_S
 
 BACKENDS = ("none", "trap", "dispatch", "ptrace")
 
@@ -31,7 +32,7 @@ def in_process(case: Case, place: Path) -> str:
         f"import selftrace\n{PRELUDE}\npolicy = selftrace.Policy.parse({case.rules!r})\nwith selftrace.tracing(policy):\n{body}"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=place, stdin=subprocess.DEVNULL
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, cwd=place, stdin=subprocess.DEVNULL
     )
     assert done.returncode == (-9 if case.reason == "violation" else 0), done.stderr
     return done.stdout.strip("\n")
@@ -45,7 +46,7 @@ def test_a_policy(case: Case, backend: str, tmp_path: Path) -> None:
     if backend == "dispatch":
         assert in_process(case, tmp_path) == case.held
         return
-    result = selftrace.run(code=PRELUDE + case.body, policy=Policy.parse(case.rules), backend=backend, timeout_s=30)
+    result = selftrace.run(code=PRELUDE + case.body, policy=Policy.parse(case.rules), backend=backend, timeout_s=PATIENCE_S)
     printed = result.stdout.decode().strip("\n")
     if backend == "none":
         assert not result.violations and not result.events

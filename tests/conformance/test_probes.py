@@ -40,7 +40,7 @@ def library() -> Iterator[Path]:
 def test_same_as_plain(probe: str, policy: str, backend: str, library: Path) -> None:
     code = f"import ctypes; ctypes.CDLL({str(library)!r}).{probe}()"
     chosen = Policy.load(policy).with_grants(
-        read=[f"{library.parent}/**"], limits={"tasks": 64, "open_files": 1024, "wall_seconds": 60}
+        read=[f"{library.parent}/**"], limits={"tasks": 64, "open_files": 1024, "wall_seconds": 3000, "cpu_seconds": 3000}
     )
     plain, interposed = (selftrace.run(code=code, policy=chosen, backend=one) for one in ("none", backend))
     assert plain.reason == "exit" and plain.exit_code == 0, (plain.reason, plain.signal, plain.stderr)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import selftrace
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 PROBES = re.findall(r"^void (probe_\w+)\(void\)", (HERE / "probes.c").read_text(), re.M)
@@ -47,7 +48,7 @@ def place() -> Iterator[Path]:
 def test_same_as_plain(name: str, build: str, place: Path) -> None:
     argv = [str(place / build), name]
     plain, interposed = (
-        selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, timeout_s=30)
+        selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, timeout_s=PATIENCE_S)
         for backend in ("none", "auto")
     )
     assert (plain.reason, plain.exit_code) == ("exit", 0), plain.stderr

@@ -16,6 +16,7 @@ from selftrace.events.event import TraceEvent
 from tests.conformance.exceptions import TRACES
 from tests.conformance.stories import MARK, OPENING, STORIES, Story
 from tests.integration.traced import RESTART, TRACE, events_of
+from tests.waiting import PATIENCE_S
 
 RUNS = "say('ready')\nsys.stdin.readline()\nmark()\n{body}\nmark()\n"
 IN_PROCESS = """
@@ -61,7 +62,7 @@ def started(story: Story, place: Path, words: list[str]) -> tuple[str, list[Told
     command = [sys.executable, "-c", OPENING + RUNS.format(body=story.body)]
     capture = place / "o.strc"
     tracer = [*TRACE, *words, "-e", f"trace={story.calls},{MARK}", "-o", str(capture)] if words else []
-    done = subprocess.run([*tracer, *command], input="\n", capture_output=True, text=True, timeout=60, cwd=place)
+    done = subprocess.run([*tracer, *command], input="\n", capture_output=True, text=True, timeout=PATIENCE_S, cwd=place)
     assert done.returncode == 0, done.stderr
     return done.stdout, plainly(events_of(capture)) if words else []
 
@@ -78,8 +79,8 @@ def attached(story: Story, place: Path, words: list[str]) -> tuple[str, list[Tol
             assert tracer.stderr is not None
             line = tracer.stderr.readline()
             assert "attached" in line, line + tracer.stderr.read()
-            printed, _ = program.communicate("\n", timeout=60)
-            tracer.communicate(timeout=60)
+            printed, _ = program.communicate("\n", timeout=PATIENCE_S)
+            tracer.communicate(timeout=PATIENCE_S)
     assert program.returncode == 0
     return "ready\n" + printed, plainly(events_of(capture))
 
@@ -89,7 +90,7 @@ def in_process(story: Story, place: Path) -> tuple[str, list[Told]]:
     body = "".join(f"    {line}\n" for line in story.body.splitlines())
     code = OPENING + IN_PROCESS.format(calls=f"{story.calls},{MARK}", body=body)
     words = [sys.executable, "-c", code, str(place / "events")]
-    done = subprocess.run(words, input="\n", capture_output=True, text=True, timeout=60, cwd=place)
+    done = subprocess.run(words, input="\n", capture_output=True, text=True, timeout=PATIENCE_S, cwd=place)
     assert done.returncode == 0, done.stderr
     return "ready\n" + done.stdout, [json.loads(line) for line in (place / "events").read_text().splitlines()]
 

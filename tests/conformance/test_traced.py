@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ import pytest
 from selftrace.compiling import compiled
 from selftrace.events import frames
 from selftrace.events.capture import Capture
+from selftrace.events.event import TraceEvent
 from selftrace.events.pairing import Pairing
 from selftrace.job import make_program
 from selftrace.kernel.features import probe as features_of
@@ -27,6 +28,7 @@ from selftrace.trace.options import parse
 from selftrace.tracer import Tracer
 from tests.conformance.exceptions import TRACES
 from tests.integration.traced import RESTART, TRACE, events_of
+from tests.waiting import PATIENCE_S, sleeps_in, state, wait_for
 
 HERE = Path(__file__).resolve().parent
 PROBES = re.findall(r"^void (probe_\w+)\(void\)", (HERE / "probes.c").read_text(), re.M)
@@ -49,8 +51,8 @@ TRACED = [(name, backend) for name in PROBES for backend in ("trap", "ptrace") i
 @pytest.mark.parametrize(("name", "backend"), TRACED, ids=[f"{name}-{backend}" for name, backend in TRACED])
 def test_probes_as_without(name: str, backend: str, place: Path) -> None:
     command = ["/usr/bin/python3", "-c", f"import ctypes; ctypes.CDLL('{place}/probes.so').{name}()"]
-    plain = subprocess.run(command, capture_output=True, timeout=120)
-    traced = subprocess.run([*TRACE, "--backend", backend, "-o", "/dev/null", *command], capture_output=True, timeout=120)
+    plain = subprocess.run(command, capture_output=True, timeout=PATIENCE_S)
+    traced = subprocess.run([*TRACE, "--backend", backend, "-o", "/dev/null", *command], capture_output=True, timeout=PATIENCE_S)
     assert plain.stdout
     assert (traced.stdout, traced.returncode) == (plain.stdout, plain.returncode), traced.stderr
 
@@ -59,7 +61,7 @@ def test_probes_as_without(name: str, backend: str, place: Path) -> None:
 def test_each_call_is_seen_once(seconds: int, place: Path) -> None:
     capture = place / "stress.strc"
     words = ["-e", "trace=getppid,execve,rt_tgsigqueueinfo,wait4,waitid", "-o", str(capture)]
-    run = subprocess.run([*TRACE, *words, str(place / "stress"), str(seconds)], capture_output=True, timeout=seconds + 100)
+    run = subprocess.run([*TRACE, *words, str(place / "stress"), str(seconds)], capture_output=True, timeout=seconds + PATIENCE_S)
     assert run.returncode == 0, run.stderr
     done: dict[str, int] = json.loads(run.stdout)
     seen: Counter[str] = Counter()
@@ -78,20 +80,23 @@ def test_each_call_is_seen_once(seconds: int, place: Path) -> None:
 
 def test_a_killed_tracer_leaves_the_program_running(place: Path) -> None:
     """Whatever it does: also one that has filled the ring and waits for room."""
-    script = "i=0; while [ $i -lt 30000 ]; do read x < /dev/null; i=$((i+1)); done; echo $i > done"
-    tracer = subprocess.Popen([*TRACE, "-o", str(place / "killed.strc"), "sh", "-c", script], cwd=place, start_new_session=True)
-    time.sleep(0.4)
+    script = (
+        "until [ -e stopped ]; do read x < /dev/null; done; i=0; while [ $i -lt 30000 ]; do read x < /dev/null; i=$((i+1)); done"
+    )
+    words = [*TRACE, "-o", str(place / "killed.strc"), "sh", "-c", f"echo $$ > pid; {script}; echo $i > new; mv new done"]
+    tracer = subprocess.Popen(words, cwd=place, start_new_session=True)
+    wait_for(lambda: (place / "pid").exists() and (place / "pid").read_text())
+    pid = int((place / "pid").read_text())
     os.kill(tracer.pid, signal.SIGSTOP)
-    time.sleep(0.6)
+    (place / "stopped").touch()
+    wait_for(lambda: sleeps_in("nanosleep", pid))
     assert not (place / "done").exists()
     os.kill(tracer.pid, signal.SIGKILL)
     tracer.wait()
-    until = time.monotonic() + 60
-    while not (place / "done").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(0.1)
+    wait_for(lambda: (place / "done").exists())
     assert (place / "done").read_text() == "30000\n"
-    (place / "done").unlink()
+    for name in ("done", "pid", "stopped"):
+        (place / name).unlink()
 
 
 def test_a_killed_program_leaves_a_trace(place: Path) -> None:
@@ -99,18 +104,19 @@ def test_a_killed_program_leaves_a_trace(place: Path) -> None:
     for _ in range(10):
         capture = place / "victim.strc"
         tracer = subprocess.Popen([*TRACE, "-o", str(capture), "/usr/bin/python3", "-c", code])
-        time.sleep(0.5)
+        wait_for(lambda: capture.exists() and capture.stat().st_size > 1 << 20)  # noqa: B023
         with Capture(capture) as file:
             victim = next(int.from_bytes(frame[24:28], "little") for frame in file)
         os.kill(victim, signal.SIGKILL)
-        assert tracer.wait(timeout=20) == 128 + 9
+        assert tracer.wait(timeout=PATIENCE_S) == 128 + 9
         found = events_of(capture)
+        capture.unlink()
         assert len(found) > 1000
         assert found[-1].kind == "exit" and found[-1].info["signal"] == "SIGKILL"
 
 
-def traced(command: list[str], *, block: bool, size: int, pause_s: float) -> tuple[int, int, Tracer]:
-    """(calls begun, calls ended) of a program whose ring is small and whose reader is slow."""
+def traced(command: list[str], *, block: bool, size: int, pause: Callable[[int], object]) -> tuple[int, int, Tracer]:
+    """(calls begun, calls ended) of a program whose ring is small, and whose reader pauses after each time; it is told the pid."""
     prepared, _ = compiled(make_model(parse(command)), features_of())
     tracer = Tracer(prepared, make_program(command), dict(os.environ), block=block, size=size)
     kinds: Counter[int] = Counter()
@@ -121,7 +127,7 @@ def traced(command: list[str], *, block: bool, size: int, pause_s: float) -> tup
             while at < len(batch):
                 kinds[frames.HEAD.unpack_from(batch, at)[6]] += 1
                 at += int.from_bytes(batch[at + 8 : at + 12], "little")
-            time.sleep(pause_s)
+            pause(tracer.pid)
     finally:
         tracer.close()
     return kinds[frames.ENTRY], kinds[frames.EXIT], tracer
@@ -131,13 +137,18 @@ DD = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=5000", "status=none"]
 
 
 def test_a_full_ring_makes_the_program_wait() -> None:
-    entries, exits, tracer = traced(DD, block=True, size=1 << 16, pause_s=0.005)
+    entries, exits, tracer = traced(DD, block=True, size=1 << 16, pause=lambda pid: time.sleep(0.005))
     assert (tracer.lost, tracer.status) == (0, 0)
     assert entries == exits + 1 and entries > 10000
 
 
 def test_or_drops_and_counts() -> None:
-    entries, exits, tracer = traced(DD, block=False, size=1 << 16, pause_s=0.02)
+    """The reader looks again when the program has ended."""
+
+    def until_it_has_ended(pid: int) -> None:
+        wait_for(lambda: not Path(f"/proc/{pid}").exists() or state(pid) == "Z")
+
+    entries, exits, tracer = traced(DD, block=False, size=1 << 16, pause=until_it_has_ended)
     assert tracer.status == 0 and tracer.lost > 1000
     assert 20000 < entries + exits + tracer.lost < 21000
 
@@ -152,10 +163,10 @@ def test_what_nobody_can_read_is_no_fault_of_the_program(place: Path) -> None:
         "    print(number, libc.syscall(number, 0x7fffffffe000, 0x7fffffffe000, 0x7fffffffe000, 8, 1, 1), ctypes.get_errno())\n"
         "p = libc.syscall(56, 17, 0, 0x10, 0x20, 0)\nif p == 0: os._exit(7)\nprint(os.waitpid(p, 0)[1])\n"
     )
-    plain = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, timeout=60)
+    plain = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, timeout=PATIENCE_S)
     capture = place / "nowhere.strc"
     done = subprocess.run(
-        [*TRACE, "-yy", "-v", "-o", str(capture), "/usr/bin/python3", "-c", code], capture_output=True, timeout=60
+        [*TRACE, "-yy", "-v", "-o", str(capture), "/usr/bin/python3", "-c", code], capture_output=True, timeout=PATIENCE_S
     )
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout) == (0, plain.stdout), done.stderr
     assert len(events_of(capture)) > 100
@@ -169,7 +180,7 @@ def test_threads_and_processes(place: Path) -> None:
         "subprocess.run(['true'])\n"
     )
     capture = place / "tasks.strc"
-    subprocess.run([*TRACE, "-o", str(capture), "/usr/bin/python3", "-c", code], check=True, timeout=60)
+    subprocess.run([*TRACE, "-o", str(capture), "/usr/bin/python3", "-c", code], check=True, timeout=PATIENCE_S)
     found = events_of(capture)
     begun = [event for event in found if event.kind == "fork"]
     ended = [event for event in found if event.kind == "exit"]
@@ -183,12 +194,16 @@ def test_threads_and_processes(place: Path) -> None:
 
 def test_unfinished_is_all_that_was_under_way(place: Path) -> None:
     capture = place / "sleeping.strc"
-    tracer = subprocess.Popen([*TRACE, "-o", str(capture), "sleep", "30"])
-    time.sleep(0.6)
-    with Capture(capture) as file:
-        pairing = Pairing(file.metadata)
-        seen = list(pairing.feed(file))
-        waiting = pairing.unfinished()
-    assert [event.name for event in waiting] == ["clock_nanosleep"]
+    tracer = subprocess.Popen([*TRACE, "-o", str(capture), "sleep", "1000"])
+
+    def under_way() -> list[TraceEvent]:
+        with Capture(capture) as file:
+            pairing = Pairing(file.metadata)
+            seen[:] = pairing.feed(file)
+            return list(pairing.unfinished())
+
+    seen: list[TraceEvent] = []
+    wait_for(lambda: capture.exists() and capture.stat().st_size)
+    wait_for(lambda: [event.name for event in under_way()] == ["clock_nanosleep"])
     os.kill(seen[0].pid, signal.SIGTERM)
-    assert tracer.wait(timeout=10) == 128 + 15
+    assert tracer.wait(timeout=PATIENCE_S) == 128 + 15

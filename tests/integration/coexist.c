@@ -133,7 +133,7 @@ static int waits(void)
 {
     printf("ready %d\n", getpid());
     fflush(stdout);
-    for (int n = 0; n < 200 && access("go-on", F_OK); n++) usleep(50000);
+    for (int n = 0; n < 10000 && access("go-on", F_OK); n++) usleep(50000);
     printf("done\n");
     return 6;
 }

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "programs" / "debugged.c"
 DEBUG = [sys.executable, "-m", "selftrace", "debug"]
@@ -62,7 +64,7 @@ class Terminal:
         """What is printed until the next prompt, or the end."""
         text = ""
         while not (text.endswith(until) if until == PROMPT else until in text):
-            if not select.select([self._ours], [], [], 30)[0]:
+            if not select.select([self._ours], [], [], PATIENCE_S)[0]:
                 raise AssertionError(f"nothing more than {text!r}")
             try:
                 piece = os.read(self._ours, 4096)
@@ -87,14 +89,14 @@ class Terminal:
         if line is not None:
             self.send(line + "\n")
         text = self.read("\0")
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
         return text
 
     def close(self) -> None:
         """Whatever state it is in."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(PATIENCE_S)
         os.close(self._ours)
 
     def __enter__(self) -> Terminal:
@@ -115,7 +117,11 @@ def batch(*commands: str, program: Sequence[str], options: Sequence[str] = ()) -
     """Commands by -ex, with --batch."""
     words = [word for command in commands for word in ("-ex", command)]
     return subprocess.run(
-        [*DEBUG, "--batch", *options, *words, *program], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
+        [*DEBUG, "--batch", *options, *words, *program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -150,7 +156,7 @@ class Server:
 
     def close(self) -> int:
         """Ends its input; its exit status."""
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode
 
     def __enter__(self) -> Server:

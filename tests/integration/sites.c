@@ -44,18 +44,22 @@ FUNCTION(
     " add %rsi, %rax\n shl $1, %rax\n add %rdx, %rax\n shl $1, %rax\n add %r10, %rax\n shl $1, %rax\n add %r8, %rax\n shl $1, %rax\n"
     " add %r9, %rax\n pop %r15\n .cfi_adjust_cfa_offset -8\n pop %r12\n .cfi_adjust_cfa_offset -8\n pop %rbp\n .cfi_adjust_cfa_offset -8\n"
     " pop %rbx\n .cfi_adjust_cfa_offset -8\n ret");
-FUNCTION(forever, "1: mov $110, %eax\n syscall\n cmpq $0, (%rdi)\n je 1b\n mov $0, %eax\n ret\n .globl forever_end\n forever_end:");
+FUNCTION(
+    forever,
+    "1: mov $110, %eax\n syscall\n incq begun(%rip)\n cmpq $0, (%rdi)\n je 1b\n mov $0, %eax\n ret\n .globl forever_end\n forever_end:");
 __asm__(
     ".text\n .globl no_function\n .type no_function, @function\n .p2align 6\n no_function: mov %rdi, %rax\n syscall\n ret\n .p2align 6\n");
 
 static volatile long stop;
 static volatile long inside, outside;
+__attribute__((visibility("hidden"))) volatile long begun; /* how often `forever` has made its call */
 
 static void look_where(int signal, siginfo_t *info, void *context)
 {
     uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
     (void)signal;
     (void)info;
+    if (!begun || stop) return; /* on the way there, or back */
     if (at >= (uintptr_t)forever && at < (uintptr_t)forever_end)
         inside++;
     else
@@ -77,7 +81,7 @@ void watch_signals(int on)
 long interrupted(void)
 {
     struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
-    stop = inside = outside = 0;
+    stop = inside = outside = begun = 0;
     setitimer(ITIMER_PROF, &often, NULL);
     while (!stop) forever(&stop);
     setitimer(ITIMER_PROF, &never, NULL);

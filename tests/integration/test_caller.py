@@ -15,6 +15,9 @@ import psutil
 import pytest
 
 import selftrace
+from tests.waiting import PATIENCE_S, wait_for
+
+FOREVER = 100 * PATIENCE_S
 
 
 def _state() -> dict[str, object]:
@@ -84,13 +87,13 @@ def test_cancelling_ends_the_tree_before_it_returns() -> None:
     directory: list[bytes] = []
 
     async def main() -> float:
-        code = "import os, time\nprint(os.getcwd(), flush=True)\nos.fork()\ntime.sleep(600)"
-        task = asyncio.create_task(selftrace.arun(code=code, on_output=lambda _, data: directory.append(data)))
+        code = f"import os, time\nif not os.fork(): print(os.getcwd(), flush=True)\ntime.sleep({FOREVER})"
+        run = selftrace.arun(code=code, timeout_s=FOREVER, on_output=lambda _, data: directory.append(data))
+        task = asyncio.create_task(run)
         while not directory:
             await asyncio.sleep(0.05)
-        await asyncio.sleep(0.5)
         before = {child.pid for child in psutil.Process().children(recursive=True)}
-        assert len(before) >= 2
+        assert len(before) >= 3
         start = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -98,7 +101,7 @@ def test_cancelling_ends_the_tree_before_it_returns() -> None:
         assert not any(psutil.pid_exists(pid) for pid in before)
         return time.monotonic() - start
 
-    assert asyncio.run(main()) < 20
+    assert asyncio.run(main()) < PATIENCE_S
     assert not os.path.exists(directory[0].strip())
 
 
@@ -113,17 +116,12 @@ def test_a_callback_that_raises_ends_the_run() -> None:
 
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="enough"):
-        selftrace.run(code="import time\nprint(1, flush=True)\ntime.sleep(600)", on_output=stop)
-    assert time.monotonic() - start < 30
+        selftrace.run(code=f"import time\nprint(1, flush=True)\ntime.sleep({FOREVER})", timeout_s=FOREVER, on_output=stop)
+    assert time.monotonic() - start < PATIENCE_S
 
 
 def _wait_gone(marker: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if not any(marker in " ".join(_command(p)) for p in psutil.process_iter()):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{marker} still runs")
+    wait_for(lambda: not any(marker in " ".join(_command(p)) for p in psutil.process_iter()), 0.1)
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -135,51 +133,43 @@ def _command(process: psutil.Process) -> list[str]:
 
 LAUNCHER = """
 import selftrace, sys
-code = "import os, time; print(os.getcwd(), flush=True); os.fork(); time.sleep(600) # {marker}"
-selftrace.run(code=code, on_output=lambda stream, data: print(data.decode(), end="", flush=True))
+code = "import os, time; print(os.getcwd(), flush=True); os.fork(); time.sleep({forever}) # {marker}"
+selftrace.run(code=code, timeout_s={forever}, on_output=lambda stream, data: print(data.decode(), end="", flush=True))
 """
 
 
 def _start(marker: str) -> tuple[subprocess.Popen[bytes], str]:
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER.format(marker=marker)], stdout=subprocess.PIPE)
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER.format(marker=marker, forever=FOREVER)], stdout=subprocess.PIPE)
     assert launcher.stdout is not None
     return launcher, launcher.stdout.readline().decode().strip()
 
 
 def test_kill_9_of_the_launcher_ends_the_run() -> None:
-    launcher, directory = _start("marker-one")
+    marker = f"launcher-of-{os.getpid()}"
+    launcher, directory = _start(marker)
     launcher.kill()
     launcher.communicate()
-    _wait_gone("marker-one")
-    deadline = time.monotonic() + 10
-    while os.path.exists(directory) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not os.path.exists(directory)
+    _wait_gone(marker)
+    wait_for(lambda: not os.path.exists(directory))
 
 
 def test_kill_9_of_the_monitor_ends_the_run() -> None:
-    launcher, directory = _start("marker-two")
+    marker = f"monitor-of-{os.getpid()}"
+    launcher, directory = _start(marker)
     (monitor,) = [child for child in psutil.Process(launcher.pid).children() if child.name() == "_monitor"]
     monitor.kill()
-    launcher.communicate(timeout=30)
-    _wait_gone("marker-two")
+    launcher.communicate(timeout=PATIENCE_S)
+    _wait_gone(marker)
     assert not os.path.exists(directory)
 
 
 def test_kill_9_of_the_tracee_is_reported() -> None:
-    result: list[selftrace.Result] = []
-    thread = threading.Thread(target=lambda: result.append(selftrace.run(code="import time; time.sleep(600)")))
-    thread.start()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        tracees = [p for p in psutil.Process().children(recursive=True) if p.name() != "_monitor"]
-        if tracees:
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    tracees[0].kill()
-    thread.join(30)
-    assert (result[0].reason, result[0].signal) == ("signal", 9)
+    def kill(_stream: str, _data: bytes) -> None:
+        (tracee,) = [p for p in psutil.Process().children(recursive=True) if p.name() != "_monitor"]
+        tracee.kill()
+
+    result = selftrace.run(code=f"import time; print(1, flush=True); time.sleep({FOREVER})", timeout_s=FOREVER, on_output=kill)
+    assert (result.reason, result.signal) == ("signal", 9)
 
 
 def test_results_can_be_pickled_and_are_frozen() -> None:

@@ -12,13 +12,16 @@ import jsonschema
 import pytest
 
 import selftrace
+from tests.waiting import PATIENCE_S
 
 Script = Callable[..., str]
 SCHEMA = json.loads((Path(selftrace.__file__).parent / "reports" / "result.schema.json").read_text())
 
 
 def command(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "selftrace", *words], capture_output=True, text=True, timeout=90, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(
+        [sys.executable, "-m", "selftrace", *words], capture_output=True, text=True, timeout=PATIENCE_S, **options
+    )  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_broken_pipe_is_no_traceback() -> None:
         ["bash", "-c", f"{sys.executable} -m selftrace run -c 'print(\"x\" * 10000000)' | head -c 1"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout == "x"
     assert "Traceback" not in done.stderr

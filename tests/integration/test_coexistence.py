@@ -16,6 +16,7 @@ import pytest
 
 import selftrace
 from selftrace import Result
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 GDB, STRACE, GO, CLANG = (shutil.which(name) for name in ("gdb", "strace", "go", "clang"))
@@ -42,7 +43,7 @@ def both(place: Path, *argv: str) -> tuple[Result, Result]:
     """The same program plain and interposed; a relative one is in `place`."""
     argv = (str(place / argv[0]), *argv[1:])
     plain, interposed = (
-        selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, timeout_s=60)
+        selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, timeout_s=PATIENCE_S)
         for backend in ("none", "auto")
     )
     return plain, interposed
@@ -106,14 +107,14 @@ def test_gdb_outside(place: Path) -> None:
         assert pid in {child.pid for child in psutil.Process(launcher.pid).children(recursive=True)}
         commands = [word for command in ("bt", "break access", "c", "detach") for word in ("-ex", command)]
         argv = [str(GDB), "-nx", "-batch", *QUIET, *commands, "-p", str(pid), "coexist"]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, cwd=place)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=place)
         if "ptrace: Operation not permitted" in done.stdout + done.stderr:
             pytest.skip("this kernel lets nobody attach")
         assert re.search(r"waits \(\) at .*coexist.c", done.stdout), done
         assert re.search(r"Breakpoint 1[.\d]*, .*access", done.stdout), done
     finally:
         (place / "go-on").touch()
-        output, errors = launcher.communicate(timeout=60)
+        output, errors = launcher.communicate(timeout=PATIENCE_S)
         (place / "go-on").unlink()
     assert (launcher.returncode, output) == (6, "done\n"), errors
 
@@ -122,7 +123,7 @@ def test_gdb_outside(place: Path) -> None:
 def test_strace_around_the_launcher(place: Path) -> None:
     argv = [str(STRACE), "-f", "-o", "/dev/null", sys.executable, "-m", "selftrace", "run", "--policy", "builtin:observe"]
     argv += ["--cwd", str(place), "--", str(place / "coexist"), "sigsys"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stdout) == (0, "count 100 code -6\n"), done.stderr
 
 
@@ -226,5 +227,5 @@ def test_goroutines(place: Path) -> None:
     env = {**os.environ, "GOCACHE": str(place / "cache"), "GO111MODULE": "off", "HOME": str(place), "CGO_ENABLED": "0"}
     subprocess.run([str(GO), "build", "-o", "goroutines", "main.go"], cwd=place, env=env, check=True)
     for _ in range(10):
-        result = selftrace.run(argv=[str(place / "goroutines")], policy="builtin:observe", cwd=place, timeout_s=60)
+        result = selftrace.run(argv=[str(place / "goroutines")], policy="builtin:observe", cwd=place, timeout_s=PATIENCE_S)
         assert outcome(result) == ("exit", 0, None, b"wrong 0\n"), result.stderr

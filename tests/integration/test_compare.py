@@ -15,6 +15,7 @@ import pytest
 import selftrace
 from selftrace.comparison.mechanisms import builtin
 from selftrace.errors import CommandError
+from tests.waiting import PATIENCE_S
 
 
 def command(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -24,7 +25,7 @@ def command(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subpro
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -132,7 +133,7 @@ def test_dispatch_says_that_it_sees_nothing_of_a_static_program(tmp_path: Path) 
 
 def test_a_run_that_does_not_end(tmp_path: Path) -> None:
     slow = "slow={}; if [ -e go ]; then sleep 1000; fi"
-    words = ["--rounds", "1", "--only", "none", "--timeout", "1", "--with", slow]
+    words = ["--rounds", "1", "--only", "none", "--timeout", "5", "--with", slow]
     started = command(*words, "--", "sh", "-c", "touch go", cwd=tmp_path)
     assert started.returncode == 1, started.stderr
     assert "slow: OTHER RESULT: it did not end in time" in started.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import selftrace
+from tests.waiting import PATIENCE_S
 
 PYTHON = "/usr/bin/python3"
 QUICK = "test_mmap test_fcntl test_select test_pty test_posix test_os test_fork1 test_thread test_epoll test_resource test_shutil".split()
@@ -54,7 +55,7 @@ def verdicts(text: str) -> dict[str, str]:
 def run(name: str, place: Path, backend: str) -> dict[str, str]:
     argv = [PYTHON, "-m", "test", "-v", "--timeout", "180", *ONLY.get(name, []), name]
     env = {"HOME": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, env=env, timeout_s=400)
+    result = selftrace.run(argv=argv, policy="builtin:observe", backend=backend, cwd=place, env=env, timeout_s=PATIENCE_S)
     assert result.reason == "exit", (result.reason, result.notes, result.stdout[-2000:], result.stderr[-2000:])
     found = verdicts((result.stdout + result.stderr).decode("utf-8", "replace"))
     assert "ok" in found.values(), result.stdout[-2000:] + result.stderr[-2000:]

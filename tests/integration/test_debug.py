@@ -15,6 +15,7 @@ import pytest
 
 from selftrace.ptrace import Stop, TracedCall, Tracee
 from tests.integration.debugged import Server, build, compiled, line_of
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ PYTHONS = sorted(
 def test_python_frames(python: str, tmp_path: Path) -> None:
     script = tmp_path / "slow.py"
     script.write_text(
-        "import os, time\ndef inner():\n    print(1, flush=True)\n    time.sleep(60)\ndef outer():\n    inner()\nouter()\n"
+        "import os, time\ndef inner():\n    print(1, flush=True)\n    time.sleep(1000)\ndef outer():\n    inner()\nouter()\n"
     )
     with subprocess.Popen([python, str(script)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"1\n"
@@ -308,7 +309,7 @@ def test_core(place: Path, out: int, tmp_path: Path) -> None:
         f"{place}/program",
         str(tmp_path / "core"),
     ]
-    text = subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+    text = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S).stdout
     assert "work (i=" in text and "worker (" in text
     assert text.count("(LWP ") >= count and "needle in a haystack" in text
 
@@ -560,7 +561,7 @@ ENDS = {
     "an exception": "1 / 0",
     "SIGTERM while it runs": "tracee.cont()",
     "Ctrl-C while it runs": "tracee.cont()",
-    "SIGTERM while it is stopped": "import time; time.sleep(60)",
+    "SIGTERM while it is stopped": "import time; time.sleep(1000)",
 }
 
 
@@ -574,7 +575,7 @@ def test_every_end_lets_an_attached_process_run_on(how: str, place: Path) -> Non
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
         if "SIGTERM" in how or "Ctrl-C" in how:
             holder.send_signal(signal.SIGTERM if "SIGTERM" in how else signal.SIGINT)
-        holder.communicate(timeout=60)
+        holder.communicate(timeout=PATIENCE_S)
         assert holder.returncode == {"the": 0, "SIG": 143}.get(how[:3], 1 if how == "an exception" else -signal.SIGINT)
         assert server.tracer() == 0
         assert server.ask("still here") == "0 still here"

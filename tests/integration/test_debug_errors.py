@@ -15,6 +15,7 @@ import pytest
 from selftrace.errors import CommandError, UnsupportedError
 from selftrace.ptrace import AttachError, BreakpointError, ExpressionError, SymbolError, Tracee, TraceeError
 from tests.integration.debugged import DEBUG, Server, Terminal, batch, build, compiled
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def place() -> Iterator[Path]:
 
 def refused(*words: str) -> str:
     """A command that fails: its one line."""
-    done = subprocess.run([*DEBUG, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    done = subprocess.run([*DEBUG, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1, done.stderr
     return done.stderr
@@ -71,7 +72,7 @@ def test_a_process_that_is_not_dumpable(place: Path) -> None:
                 assert tracee.backtrace()
         else:
             assert "not dumpable" in refused("-p", str(process.pid))
-        process.communicate(b"\n", timeout=30)
+        process.communicate(b"\n", timeout=PATIENCE_S)
         assert process.returncode == 0
 
 
@@ -225,7 +226,7 @@ def test_without_pyelftools_there_are_addresses(place: Path) -> None:
         "from selftrace.cli.main import main\n"
         "sys.exit(main(['debug', '--batch', '-ex', 'stepi', '-ex', 'break $rip', '-ex', 'break main', '-ex', 'cont', '--', sys.argv[1]]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, f"{place}/program"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, f"{place}/program"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert re.search(r"  0x\w+ \(symbols, lines and call frames need pyelftools", done.stdout)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.count("need pyelftools, which is not installed; pip install") == 1
@@ -239,7 +240,7 @@ def test_what_is_missing_is_named(place: Path) -> None:
         "    for action in (tracee.disassemble, tracee.python_backtrace):\n"
         "        try:\n            action()\n        except UnsupportedError as error:\n            print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, f"{place}/program"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, f"{place}/program"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.stdout.splitlines() == [
         'disassembly needs capstone, which is not installed; pip install "selftrace[debug]"',
         'Python frames need the package pystack, which is not installed; pip install "selftrace[debug]"',

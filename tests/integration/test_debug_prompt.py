@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.debugged import DEBUG, Server, Terminal, batch, build, line_of
+from tests.waiting import PATIENCE_S
 
 HEX = r"0x[0-9a-f]+"
 
@@ -204,13 +205,13 @@ def test_scripts_and_batch(place: Path, tmp_path: Path) -> None:
 
 def test_a_started_program_may_be_kept(place: Path) -> None:
     words = [*DEBUG, "--batch", "--keep", "-ex", "break leaf", "-ex", "cont", "--", f"{place}/program"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout.endswith("sum 170\n")) == (0, True)
 
 
 def test_the_end_of_the_input_is_quit(place: Path) -> None:
     done = subprocess.run(
-        [*DEBUG, "--", f"{place}/program", "serve"], input="break work\n", capture_output=True, text=True, timeout=60
+        [*DEBUG, "--", f"{place}/program", "serve"], input="break work\n", capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0 and "breakpoint 1, work" in done.stdout
 

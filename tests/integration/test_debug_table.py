@@ -19,6 +19,7 @@ from selftrace.cli.help import manual
 from tests.integration.debugged import Server, batch, build
 from tests.integration.test_debug_prompt import ROWS
 from tests.integration.traced import TRACE
+from tests.waiting import PATIENCE_S
 
 OPTIONS = {
     "--pid, -p": "test_quit_kills_what_it_started_and_lets_go_what_it_attached",
@@ -123,7 +124,7 @@ def test_row_of_strace_py(feature: str, place: Path, tmp_path: Path) -> None:
     words, what, pattern = TRACED[feature]
     log = tmp_path / "log"
     output = [] if "--json" in words else ["-o", str(log)]
-    done = subprocess.run([*TRACE, *words, *output, f"{place}/program", what], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*TRACE, *words, *output, f"{place}/program", what], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == (0 if what in ("children", "threads", "signals") else 3), done.stderr
     text = log.read_text() if output else done.stdout
     assert re.search(pattern, text), text
@@ -140,7 +141,7 @@ def test_a_running_process_is_traced(place: Path, tmp_path: Path) -> None:
             server.ask("word")
             assert tracer.poll() is None
         tracer.terminate()
-        tracer.communicate(timeout=30)
+        tracer.communicate(timeout=PATIENCE_S)
         assert server.tracer() == 0
     assert re.search(r'write\(1, "0 word\\n", 7\) += 7\n(.*\n)*.*read\(0, "word\\n", \d+\) += 5', log.read_text())
 

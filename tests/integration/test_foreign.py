@@ -109,12 +109,13 @@ def test_compileall() -> None:
 def test_http_server() -> None:
     """The module itself, in a thread, asked from the same run: what `python -m http.server` serves."""
     code = (
-        "import runpy, sys, threading, time, urllib.request, socket\n"
-        "s = socket.socket(); s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]; s.close()\n"
-        "open('page.txt', 'w').write('served')\nsys.argv = ['http.server', '--bind', '127.0.0.1', str(port)]\n"
+        "import io, re, runpy, sys, threading, time, urllib.request\n"
+        "open('page.txt', 'w').write('served')\nsys.argv = ['http.server', '--bind', '127.0.0.1', '0']\n"
+        "sys.stdout = said = io.StringIO()\n"
         "threading.Thread(target=lambda: runpy.run_module('http.server', run_name='__main__'), daemon=True).start()\n"
-        "for _ in range(100):\n    try:\n        print(urllib.request.urlopen(f'http://127.0.0.1:{port}/page.txt').read()); break\n"
-        "    except OSError: time.sleep(0.05)\n"
+        "while not (found := re.search(r'port (\\d+) ', said.getvalue())): time.sleep(0.01)\n"
+        "page = urllib.request.urlopen(f'http://127.0.0.1:{found[1]}/page.txt').read()\n"
+        "print(page, file=sys.__stdout__)\n"
     )
     for backend in ("none", "trap"):
         assert b"b'served'\n" in selftrace.run(code=code, policy="builtin:python", backend=backend).check().stdout

@@ -280,7 +280,7 @@ import os, threading, time
 for round in range(10):
     threads = [threading.Thread(target=os.mkdir, args=(f"{round}-{n}",)) for n in range(12)]
     [t.start() for t in threads]; [t.join() for t in threads]
-for _ in range(500):
+for _ in range(5000):
     left = len(os.listdir("/proc/self/task"))
     if left <= 4: break
     time.sleep(0.01)

@@ -21,6 +21,7 @@ from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.explain import explain_call
 from selftrace.policy.terms import Features
 from selftrace.session import make_context
+from tests.waiting import PATIENCE_S
 
 PATH = "/usr/bin:/bin"
 GIT = ["/usr/bin/git", "-c", "safe.directory=*", "--no-pager"]
@@ -168,7 +169,7 @@ def learn(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
 
 

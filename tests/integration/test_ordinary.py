@@ -90,7 +90,7 @@ SCRIPTS: dict[str, tuple[str, str]] = {
     ),
     "signals and alarms": (
         DATA,
-        "import signal, time\nn = 0\ndef f(*a):\n    global n; n += 1\nsignal.signal(signal.SIGALRM, f); signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)\nend = time.monotonic() + 0.3\nwhile time.monotonic() < end: open('/dev/null').close()\nsignal.setitimer(signal.ITIMER_REAL, 0); print(n > 10)",
+        "import signal, time\nn = 0\ndef f(*a):\n    global n; n += 1\nsignal.signal(signal.SIGALRM, f); signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)\nwhile n <= 10: open('/dev/null').close()\nsignal.setitimer(signal.ITIMER_REAL, 0); print(n > 10)",
     ),
     "mmap and struct": (
         DATA,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 
 import selftrace
 from selftrace import Result
+from tests.waiting import PATIENCE_S, free_port
 
 TASKS = Path(__file__).resolve().parent / "programs"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -79,12 +79,6 @@ def place() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 def do(task: Task, script: str, place: Path, backend: str) -> Result:
     """One run in a fresh directory under the same name."""
     shutil.copytree(TASKS, place)
@@ -93,7 +87,7 @@ def do(task: Task, script: str, place: Path, backend: str) -> Result:
         "PATH": PATH,
         "HOME": str(place),
         "LC_ALL": "C.UTF-8",
-        "PORT": free_port(),
+        "PORT": str(free_port()),
         "PYTHON": task.python,
         "TMPDIR": str(place),
     }
@@ -104,7 +98,7 @@ def do(task: Task, script: str, place: Path, backend: str) -> Result:
             backend=backend,
             cwd=place,
             env=env,
-            timeout_s=120,
+            timeout_s=PATIENCE_S,
         )
     finally:
         shutil.rmtree(place)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from selftrace.inprocess.engine import known_problem
+from tests.waiting import PATIENCE_S, free_port
 
 pytestmark = [
     pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available"),
@@ -38,7 +39,6 @@ def test_it(syscalls):
 """
 STOP, NEXT = 7, 8
 """The line with the breakpoint, and the one that a step comes to: between the call that is made and the one that fails."""
-PATIENCE_S = 60
 
 
 class Client:
@@ -102,8 +102,7 @@ def debugged(port: int, place: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_breakpoint_in_a_test_with_a_fault(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(SUITE)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with debugged(port, tmp_path) as pytest_, closing(Client(port)) as client:
         client.send("initialize", adapterID="tests")
         client.until(command="initialize")

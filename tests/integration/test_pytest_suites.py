@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from foreign_suites import OURS, SUITES, environment, unpacked
 
+from tests.waiting import PATIENCE_S
+
 PLUGINS = Path(__file__).parent / "pytest_plugins"
 MODES = {"without": ("-p", "no:selftrace"), "loaded": (), "at work": ("-p", "everywhere")}
 
@@ -45,7 +47,7 @@ def outcomes(name: str, mode: str, source: Path, place: Path) -> dict[str, list[
         *SUITES[name],
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *words], cwd=source, env=env, capture_output=True, text=True, timeout=600
+        [sys.executable, "-m", "pytest", *words], cwd=source, env=env, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode in (0, 1), done.stdout[-4000:] + done.stderr[-4000:]
     found: dict[str, list[list[object]]] = json.loads((place / mode).read_text())

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from selftrace.kernel.features import probe
 from selftrace.policy.compile import compile as compile_plan
 from selftrace.policy.plan import Plan
 from selftrace.policy.terms import Context
+from tests.waiting import PATIENCE_S, wait_for
 
 OPEN = 'policy = 1\n[default]\naction = "allow"\n'
 RULES = {
@@ -86,7 +86,9 @@ def test_what_is_done_inside_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_command_line() -> None:
     code = "import os; print(os.readlink('/proc/self/exe') != '', open('/proc/self/maps').read().count('7e9000'))"
-    done = subprocess.run([*SELFTRACE, "run", "--backend", "ptrace", "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*SELFTRACE, "run", "--backend", "ptrace", "-c", code], capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (done.stdout, done.stderr, done.returncode) == ("True 0\n", "", 0)
     bad = subprocess.run([*SELFTRACE, "run", "--backend", "moon", "-c", code], capture_output=True, text=True)
     assert bad.returncode == 125 and '"moon" is none of auto, trap, ptrace' in bad.stderr
@@ -132,7 +134,7 @@ def test_many_threads_and_children() -> None:
         "print(sorted(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(6)))\n"
     )
     text = OPEN + '[[rule]]\ncalls = ["getppid"]\naction = "retval"\nretval = 42\n'
-    result = selftrace.run(code=code, policy=Policy.parse(text), backend="ptrace", timeout_s=60)
+    result = selftrace.run(code=code, policy=Policy.parse(text), backend="ptrace", timeout_s=PATIENCE_S)
     assert result.stdout == b"[3, 3, 3, 3, 3, 3]\n", result.stderr
     assert result.usage.calls["getppid"] == 6 * 4 * 300
 
@@ -146,7 +148,7 @@ def test_runs_in_several_threads_at_once() -> None:
     found: dict[int, bytes] = {}
 
     def one(n: int) -> None:
-        found[n] = selftrace.run(code=code, policy=Policy.parse(text.format(n)), backend="ptrace", timeout_s=60).stdout
+        found[n] = selftrace.run(code=code, policy=Policy.parse(text.format(n)), backend="ptrace", timeout_s=PATIENCE_S).stdout
 
     threads = [threading.Thread(target=one, args=(n,)) for n in (51, 52, 53)]
     for thread in threads:
@@ -163,20 +165,15 @@ def test_limits_end_it() -> None:
 
 def test_nobody_to_hold_it_is_the_end(tmp_path: Path) -> None:
     """A launcher that is killed takes the programs with it, though nobody is left to say so."""
-    code = f"import os, time\nopen('{tmp_path}/pid', 'w').write(str(os.getpid()))\nos.setsid() if os.fork() == 0 else 0\ntime.sleep(60)"
+    code = f"import os, time\nopen('{tmp_path}/pid', 'w').write(str(os.getpid()))\nos.setsid() if os.fork() == 0 else 0\ntime.sleep(1000)"
     tmp_path.chmod(0o777)
     launch = f"import selftrace\nselftrace.run(code={code!r}, policy=selftrace.Policy.parse({OPEN!r}), backend='ptrace')"
     launcher = subprocess.Popen([sys.executable, "-c", launch])
-    until = time.monotonic() + 30
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     pid = int((tmp_path / "pid").read_text())
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait()
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
 
 
 def test_a_filter_that_would_answer_first_is_refused() -> None:
@@ -189,12 +186,12 @@ def test_a_filter_that_would_answer_first_is_refused() -> None:
 def test_signals_and_stops_are_the_programs_own() -> None:
     code = (
         "import os, signal, time\ngot = []\nsignal.signal(signal.SIGALRM, lambda *_: got.append(1))\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)\nend = time.monotonic() + 0.3\n"
-        "while time.monotonic() < end: os.stat('.')\nsignal.setitimer(signal.ITIMER_REAL, 0)\n"
-        "pid = os.fork()\nif not pid: time.sleep(30)\nos.kill(pid, signal.SIGSTOP)\n"
-        "print(len(got) > 3, os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)\n"
+        "while len(got) < 20: os.stat('.')\nsignal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "pid = os.fork()\nif not pid: time.sleep(1000)\nos.kill(pid, signal.SIGSTOP)\n"
+        "print(len(got) >= 20, os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]))\n"
         "os.kill(pid, signal.SIGCONT); print(os.WIFCONTINUED(os.waitpid(pid, os.WCONTINUED)[1]))\n"
         "os.kill(pid, signal.SIGTERM); print(os.waitpid(pid, 0)[1])\n"
     )
-    result = selftrace.run(code=code, backend="ptrace", timeout_s=30)
+    result = selftrace.run(code=code, backend="ptrace", timeout_s=PATIENCE_S)
     assert result.stdout == b"True True\nTrue\n15\n", (result.stderr, result.violations)

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 import selftrace
 from selftrace.inprocess.engine import known_problem
 from selftrace.inprocess.sites import patch_sites, sites
+from tests.waiting import PATIENCE_S, sleeps_in, wait_for
 
 pytestmark = pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available")
 HERE = Path(__file__).parent
@@ -209,7 +209,7 @@ with selftrace.inject("getppid", retval=7):
     for _ in range(20): os.getpgrp()
     print(sites().patched, sites().refused, os.getppid())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in ("0 EACCES 7", "no such thing")  # before Linux 6.3
 
@@ -301,6 +301,10 @@ def test_a_blocked_call_outlives_its_patch() -> None:
         got.append(os.read(read, 5))
         got.append(os.read(read, 5))
 
+    def blocked() -> bool:
+        assert thread.native_id
+        return sleeps_in("pipe_read", os.getpid(), thread.native_id)
+
     thread = threading.Thread(target=work)
     thread.start()
     with another():
@@ -308,13 +312,11 @@ def test_a_blocked_call_outlives_its_patch() -> None:
         for _ in range(3):
             os.read(other_read, 1)
         go.set()
-        time.sleep(0.05)
+        wait_for(blocked)
     with selftrace.tracing("read", threads="all") as trace:
-        time.sleep(0.05)
         os.write(write, b"hello")
-        while not got:
-            time.sleep(0.01)
-    time.sleep(0.05)
+        wait_for(lambda: got and blocked())
+    wait_for(blocked)
     os.write(write, b"again")
     thread.join()
     for fd in (read, write, other_read, other_write):

@@ -14,7 +14,8 @@ import pytest
 from selftrace._native import ffi, lib
 
 from selftrace.calls import table
-from tests.integration.test_trace_ptrace import compiled, state, wait_for
+from tests.integration.test_trace_ptrace import compiled
+from tests.waiting import sleeps_in, state, wait_for
 
 FILTERED = [0, lib.ST_PTRACE_FILTER]
 
@@ -158,7 +159,7 @@ import os, sys
 from selftrace._native import ffi, lib
 options = ffi.new("struct st_ptrace_options *", {"flags": lib.ST_PTRACE_FOLLOW | int(sys.argv[1])})
 supervisor = lib.st_ptrace_new(options)
-words = [ffi.new("char[]", w) for w in (b"/bin/sleep", b"60")]
+words = [ffi.new("char[]", w) for w in (b"/bin/sleep", b"1000")]
 pid = lib.st_ptrace_start(supervisor, words[0], ffi.new("char *[]", [*words, ffi.NULL]), ffi.new("char *[]", [ffi.NULL]))
 print(pid, flush=True)
 out = ffi.new("uint64_t[]", 1 << 16)
@@ -172,7 +173,7 @@ def test_who_outlives_a_supervisor(flags: int, survives: bool) -> None:
     supervisor = subprocess.Popen([sys.executable, "-c", DIES, str(flags)], stdout=subprocess.PIPE, text=True)
     assert supervisor.stdout is not None
     pid = int(supervisor.stdout.readline())
-    wait_for(lambda: "nanosleep" in Path(f"/proc/{pid}/wchan").read_text())
+    wait_for(lambda: sleeps_in("nanosleep", pid))
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()

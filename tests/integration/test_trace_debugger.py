@@ -15,6 +15,7 @@ import pytest
 
 from selftrace.cli.help import manual
 from tests.integration.traced import TRACE
+from tests.waiting import PATIENCE_S, sleeps_in
 
 HERE = Path(__file__).resolve().parent
 ATTACHED = [
@@ -50,8 +51,7 @@ def waiting(traced: subprocess.Popen[str]) -> str:
     """The pid of the program under trace, when it sleeps until somebody has attached."""
     while traced.poll() is None:
         for child in Path(f"/proc/{traced.pid}/task/{traced.pid}/children").read_text().split():
-            if Path(f"/proc/{child}/comm").read_text() == "debugger\n":
-                time.sleep(0.2)
+            if Path(f"/proc/{child}/comm").read_text() == "debugger\n" and sleeps_in("nanosleep", int(child)):
                 return child
         time.sleep(0.05)
     raise AssertionError(traced.communicate())
@@ -63,8 +63,8 @@ def test_both_sides_while_gdb_is_attached(style: str, place: Path) -> None:
     words = ["-f", "-e", "trace=ptrace,wait4,clone", f"--style={style}", "-o", str(log)]
     traced = subprocess.Popen([*TRACE, *words, str(place / "debugger"), str(flag)], stdout=subprocess.PIPE, text=True)
     filled = [word.format(pid=waiting(traced), flag=flag) for word in ATTACHED]
-    gdb = subprocess.run(["gdb", "-nx", *filled], capture_output=True, text=True, timeout=60)
-    out, _ = traced.communicate(timeout=60)
+    gdb = subprocess.run(["gdb", "-nx", *filled], capture_output=True, text=True, timeout=PATIENCE_S)
+    out, _ = traced.communicate(timeout=PATIENCE_S)
     text = log.read_text()
     assert (traced.returncode, out) == (0, "done\n"), gdb.stdout + gdb.stderr
     assert "exited normally" in gdb.stdout
@@ -97,7 +97,7 @@ def test_the_manuals_script_follows_a_debugger_by_name(tracer: str, place: Path)
     script = place / "follow.py"
     script.write_text(text)
     words = [sys.executable, str(script), "mistaken", *UNDER[tracer], str(place / "mistaken")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
     assert "fork returned 56" in done.stdout, done.stdout + done.stderr
     lines = done.stderr.splitlines()
     child = found(r"^mistaken\[\d+\] wait4 = (\d+) WSTOPSIG=SIGSTOP$", done.stderr)

@@ -13,6 +13,7 @@ import pytest
 
 from selftrace.events.event import TraceEvent
 from tests.integration.traced import TRACE, events_of
+from tests.waiting import PATIENCE_S
 
 CASES = {
     "no space from the fifth open on": (["-e", "fault=open,openat:error=ENOSPC:when=5+"], ["tar", "cf", "/dev/null", "in"]),
@@ -70,7 +71,7 @@ def test_as_strace_does(name: str, backend: str, place: Path) -> None:
     results = []
     for tracer in (["strace"], [*TRACE, "--backend", backend]):
         log = place / "log.txt"
-        done = subprocess.run([*tracer, *words, "-o", str(log), *command], cwd=place, capture_output=True, timeout=60)
+        done = subprocess.run([*tracer, *words, "-o", str(log), *command], cwd=place, capture_output=True, timeout=PATIENCE_S)
         shown = [line for line in injected(log.read_text()) if "SIGCONT" not in line]  # see manual/trace.md on ignored signals
         code = done.returncode if done.returncode >= 0 else 128 - done.returncode  # strace ends itself by the same signal
         results.append((code, done.stdout, done.stderr, shown))
@@ -87,7 +88,7 @@ def test_by_path_and_in_order(backend: str, place: Path) -> None:
     first, second = (f"inject=openat:error={error}:path={place}/in/{name}" for name, error in (("a", "EIO"), ("b", "EACCES")))
     words = ["--backend", backend, "-e", "trace=openat", "-e", first, "-e", second]
     done = subprocess.run(
-        [*TRACE, *words, "-o", str(capture), "cat", "in/a", "in/b", "in/c"], cwd=place, capture_output=True, timeout=60
+        [*TRACE, *words, "-o", str(capture), "cat", "in/a", "in/b", "in/c"], cwd=place, capture_output=True, timeout=PATIENCE_S
     )
     assert done.returncode == 1 and done.stdout == b"c" * 100
     assert done.stderr.count(b"Input/output error") == done.stderr.count(b"Permission denied") == 1
@@ -98,7 +99,7 @@ def test_by_path_and_in_order(backend: str, place: Path) -> None:
 def run(place: Path, *words: str, command: list[str]) -> tuple[bytes, list[TraceEvent]]:
     """The program's output, and the calls that were tampered with."""
     capture = place / "ours.strc"
-    done = subprocess.run([*TRACE, *words, "-o", str(capture), *command], cwd=place, capture_output=True, timeout=60)
+    done = subprocess.run([*TRACE, *words, "-o", str(capture), *command], cwd=place, capture_output=True, timeout=PATIENCE_S)
     return done.stdout, [event for event in events_of(capture) if event.kind == "call" and event.marks]
 
 
@@ -191,7 +192,7 @@ def test_counted_by_process_and_tree(backend: str, place: Path) -> None:
             [*TRACE, "--backend", backend, "-e", fault, "-o", "/dev/null", "sh", "-c", script],
             cwd=place,
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.stdout == expected, scope
 
@@ -237,6 +238,6 @@ def test_counted_by_process_and_tree(backend: str, place: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_bad_input_is_one_clear_line(words: list[str], said: str) -> None:
-    done = subprocess.run([*TRACE, *words, "true"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*TRACE, *words, "true"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 125 and said in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

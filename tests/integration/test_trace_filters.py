@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.traced import TRACE
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).resolve().parent
 STRICT = b"filter 0\ntrapped 4711 1 1\nrefused -1 25\nthread 4711 2 2\nkilled 0x1f\n"
@@ -27,7 +28,7 @@ def place() -> Iterator[Path]:
 
 
 def output(place: Path, *words: str) -> bytes:
-    return subprocess.run([*words], cwd=place, capture_output=True, timeout=60, check=True).stdout
+    return subprocess.run([*words], cwd=place, capture_output=True, timeout=PATIENCE_S, check=True).stdout
 
 
 @pytest.mark.parametrize("words", [[], ["prctl"]], ids=["seccomp", "prctl"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.traced import TRACE
+from tests.waiting import PATIENCE_S
 
 ROOT = os.geteuid() == 0
 
@@ -32,7 +33,7 @@ def place() -> Iterator[Path]:
 def log_of(place: Path, *words: str, tracer: list[str] = TRACE) -> list[str]:
     """The lines, with single spaces."""
     log = place / "log.txt"
-    subprocess.run([*tracer, "-o", str(log), *words], cwd=place, capture_output=True, timeout=60, check=False)
+    subprocess.run([*tracer, "-o", str(log), *words], cwd=place, capture_output=True, timeout=PATIENCE_S, check=False)
     return [" ".join(line.split()) for line in log.read_text().splitlines()]
 
 
@@ -101,7 +102,7 @@ def test_few_functions_of_a_stack(place: Path) -> None:
 def test_as_another_user(place: Path) -> None:
     log = place / "user.txt"
     done = subprocess.run(
-        [*TRACE, "-u", "nobody", "-o", str(log), "sh", "-c", "id -u; id -G; ls /root"], capture_output=True, timeout=60
+        [*TRACE, "-u", "nobody", "-o", str(log), "sh", "-c", "id -u; id -G; ls /root"], capture_output=True, timeout=PATIENCE_S
     )
     plain = subprocess.run(["setpriv", "--reuid=nobody", "--regid=65534", "--init-groups", "id", "-G"], capture_output=True)
     assert done.stdout == b"65534\n" + plain.stdout and done.returncode != 0
@@ -109,13 +110,13 @@ def test_as_another_user(place: Path) -> None:
 
 
 def test_who_there_is_not() -> None:
-    done = subprocess.run([*TRACE, "-u", "no-such-user", "true"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*TRACE, "-u", "no-such-user", "true"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 125 and "there is no user 'no-such-user'" in done.stderr
 
 
 @pytest.mark.skipif(ROOT, reason="root can")
 def test_only_root_becomes_somebody_else() -> None:
-    done = subprocess.run([*TRACE, "-u", "root", "true"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*TRACE, "-u", "root", "true"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 125 and "only root" in done.stderr
 
 
@@ -162,7 +163,7 @@ def test_only_calls_with_such_an_argument(place: Path) -> None:
 )
 def test_bad_input_is_one_clear_line(words: list[str], said: str) -> None:
     done = subprocess.run(
-        [*TRACE, *words, *(["true"] if words != ["--argv0"] else [])], capture_output=True, text=True, timeout=60
+        [*TRACE, *words, *(["true"] if words != ["--argv0"] else [])], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 125 and said in done.stderr, done.stderr
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr

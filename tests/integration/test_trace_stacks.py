@@ -18,6 +18,7 @@ import pytest
 from selftrace._native import ffi, lib
 
 from tests.integration.traced import TRACE
+from tests.waiting import PATIENCE_S
 
 PROGRAMS = Path(__file__).parent / "programs"
 needs_libdw = pytest.mark.skipif(lib.st_stacks_missing() != ffi.NULL, reason="libdw is not installed (Debian: libdw1)")
@@ -37,7 +38,7 @@ def place() -> Iterator[Path]:
 def lines_of(tracer: Sequence[str], words: Sequence[str], command: Sequence[str], place: Path) -> list[str]:
     """The lines that a tracer writes, without process numbers."""
     log = place / "log.txt"
-    subprocess.run([*tracer, *words, "-o", str(log), *command], cwd=place, check=True, capture_output=True, timeout=60)
+    subprocess.run([*tracer, *words, "-o", str(log), *command], cwd=place, check=True, capture_output=True, timeout=PATIENCE_S)
     return [re.sub(r"^\d+ +", "", line) for line in log.read_text().splitlines()]
 
 
@@ -246,6 +247,6 @@ def test_a_ring_that_turns_fast_holds_nobody_up(place: Path) -> None:
     source = Path(__file__).parents[1] / "conformance" / "stress.c"
     subprocess.run(["gcc", "-O1", "-w", "-pthread", "-o", str(place / "stress"), str(source)], check=True)
     words = ["-k", "-e", "trace=getppid,wait4,rt_tgsigqueueinfo", "-o", str(place / "stress.strc"), str(place / "stress"), "1"]
-    done = subprocess.run([*TRACE, *words], capture_output=True, timeout=60)
+    done = subprocess.run([*TRACE, *words], capture_output=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     (place / "stress.strc").unlink()

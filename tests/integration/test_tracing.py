@@ -22,6 +22,7 @@ import pytest
 import selftrace
 from selftrace.inprocess.engine import known_problem
 from selftrace.inprocess.tracing import LiveTrace
+from tests.waiting import PATIENCE_S, sleeps_in, wait_for
 
 pytestmark = pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available")
 HERE = Path(__file__).parent
@@ -36,7 +37,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
-def in_child(code: str, *args: str, timeout: float = 60) -> str:
+def in_child(code: str, *args: str, timeout: float = PATIENCE_S) -> str:
     """What a fresh interpreter prints."""
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr
@@ -418,7 +419,12 @@ while thread.is_alive():
 print(seen)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env={**os.environ, "CODE": code}, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "CODE": code},
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, "[14]\n"), done.stderr
 
@@ -430,7 +436,7 @@ def test_switching_under_a_storm(seed: int, tmp_path: Path) -> None:
         [sys.executable, str(HERE / "soak_inprocess.py"), str(seed), "8"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         cwd=tmp_path,
         check=False,
     )
@@ -460,9 +466,9 @@ def test_a_blocked_read_goes_on_through_a_switch() -> None:
     got: list[bytes] = []
     thread = threading.Thread(target=lambda: got.append(os.read(read, 5)))
     thread.start()
-    time.sleep(0.05)
+    wait_for(lambda: sleeps_in("pipe_read", os.getpid(), thread.native_id))
     with selftrace.tracing("read") as trace:
-        time.sleep(0.01)
+        wait_for(lambda: sleeps_in("pipe_read", os.getpid(), thread.native_id))
     os.write(write, b"hello")
     thread.join()
     os.close(read), os.close(write)

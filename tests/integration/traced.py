@@ -13,6 +13,7 @@ from selftrace.calls import table
 from selftrace.events.capture import Capture
 from selftrace.events.event import TraceEvent
 from selftrace.events.pairing import Pairing
+from tests.waiting import PATIENCE_S
 
 Seen = Counter[tuple[str, str, str]]
 WITH_PATH = {call.name for call in table().by_name.values() if any(arg.role == "path" for arg in call.args[:2])}
@@ -39,7 +40,7 @@ def by_us(
     """Runs it under us."""
     capture = place / "ours.strc"
     words = [*TRACE, "--backend", backend, "-s", "1000", "-o", str(capture), *command]
-    done = subprocess.run(words, capture_output=True, timeout=120, **options)  # type: ignore[call-overload]
+    done = subprocess.run(words, capture_output=True, timeout=PATIENCE_S, **options)  # type: ignore[call-overload]
     found: Seen = Counter()
     for event in events_of(capture):
         if event.kind != "call":
@@ -53,7 +54,9 @@ def by_us(
 def by_strace(command: Sequence[str], place: Path, **options: object) -> tuple[subprocess.CompletedProcess[bytes], Seen]:
     """Runs it under strace -f."""
     text = place / "strace.txt"
-    done = subprocess.run(["strace", "-f", "-s", "1000", "-o", str(text), *command], capture_output=True, timeout=120, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        ["strace", "-f", "-s", "1000", "-o", str(text), *command], capture_output=True, timeout=PATIENCE_S, **options
+    )  # type: ignore[call-overload]
     found: Seen = Counter()
     begun: dict[str, str] = {}
     for line in text.read_text(errors="replace").splitlines():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -52,7 +54,13 @@ def typed(command: str, expected: str, place: Path) -> None:
     """Types a line, and compares what comes of it."""
     env = {**os.environ, "PATH": f"{place / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        ["bash", "-c", command], cwd=place, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+        ["bash", "-c", command],
+        cwd=place,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert re.fullmatch(as_pattern(expected), done.stdout.rstrip("\n"), re.S), done.stdout
 
@@ -92,7 +100,13 @@ def test_pytest_transcript(command: str, expected: str, project: Path) -> None:
     env = {**os.environ, "PATH": f"{project / 'bin'}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8", "PYTHONWARNINGS": "ignore"}
     env.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(
-        ["bash", "-c", command], cwd=project, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+        ["bash", "-c", command],
+        cwd=project,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert re.fullmatch(as_pattern(expected), done.stdout.rstrip("\n"), re.S), done.stdout
 
@@ -124,7 +138,7 @@ async def main():
 
     async def one(n):
         async with limit:
-            return await selftrace.arun(code=f"print({n} * {n})", timeout_s=120)
+            return await selftrace.arun(code=f"print({n} * {n})", timeout_s=3000)
 
     results = await asyncio.gather(*(one(n) for n in range(int(sys.argv[1]))))
     wrong = [n for n, r in enumerate(results) if r.reason != "exit" or r.stdout != b"%d\\n" % (n * n) or r.violations or r.stderr]
@@ -142,7 +156,7 @@ stop.set()
 
 def test_500_snippets_32_at_a_time() -> None:
     """From a process that has a SIGCHLD handler and a thread of its own: the same afterwards as before."""
-    done = subprocess.run([sys.executable, "-c", SERVICE, "500"], capture_output=True, text=True, timeout=400)
+    done = subprocess.run([sys.executable, "-c", SERVICE, "500"], capture_output=True, text=True, timeout=10 * PATIENCE_S)
     assert done.stdout.splitlines()[0] == "500 [] True", done.stdout + done.stderr
 
 
@@ -154,5 +168,5 @@ def test_a_service_that_reaps_every_child() -> None:
         "signal.signal(signal.SIGCHLD, reap)\n"
         "print([selftrace.run(code=f'print({n})').check().stdout for n in range(5)])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.stdout == f"{[b'%d' % n + bytes([10]) for n in range(5)]}\n", done.stderr

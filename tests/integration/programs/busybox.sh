@@ -10,7 +10,7 @@ find tree -type f -exec md5sum {} + | sort
 echo 'obase=16; 48879' | bc
 printf 'x%.0s' $(seq 1000) | sha256sum
 httpd -f -p 127.0.0.1:$PORT -h tree & server=$!
-for n in $(seq 100); do wget -q -O /dev/null http://127.0.0.1:$PORT/1 2>/dev/null && break; usleep 20000; done
+until wget -q -O /dev/null http://127.0.0.1:$PORT/1 2>/dev/null; do usleep 20000; done
 wget -q -O - http://127.0.0.1:$PORT/2
 kill $server
 ls tree | xargs -n 1 -P 3 basename | sort

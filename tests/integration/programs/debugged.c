@@ -104,9 +104,21 @@ static void *executes(void *self)
     return NULL;
 }
 
+static int state_of_main(void)
+{
+    char text[512], path[40];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", getpid());
+    FILE *file = fopen(path, "r");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) fclose(file);
+    text[n] = 0;
+    char *name = strrchr(text, ')');
+    return name ? name[2] : 0;
+}
+
 static void *alone(void *unused)
 {
-    usleep(100000);
+    while (state_of_main() != 'Z') usleep(1000);
     printf("ready\n");
     while (getchar() != EOF) work(1);
     printf("rounds %d\n", rounds);

@@ -20,7 +20,7 @@ run() { nginx -e "$PWD/error.log" -p "$PWD" -c "$PWD/conf" "$@"; }
 run -t 2>&1 | sed 's/.* the/the/'
 if [ "$(id -u)" = 0 ]; then chmod -R a+rwX .; fi
 run
-for _ in $(seq 100); do [ -s pid ] && break; sleep 0.02; done
+until [ -s pid ]; do sleep 0.02; done
 curl -sS --unix-socket socket http://localhost/
 curl -sS "http://127.0.0.1:$PORT/proxied/numbers" | sha256sum
 curl -sS --compressed "http://127.0.0.1:$PORT/numbers" | sha256sum

@@ -15,6 +15,6 @@ fibers = Fiber.new { 5.times { |n| Fiber.yield n * n }; nil }
 puts Array.new(5) { fibers.resume }.join(' ')
 puts Digest::SHA256.hexdigest('ruby' * 1000), JSON.generate({ a: [1, nil, 2.5] }), ERB.new('<%= 6 * 7 %>').result
 puts `echo #{$PROGRAM_NAME}`
-trap('USR2') { puts 'USR2' }; Process.kill('USR2', $$); sleep 0.05
+came = false; trap('USR2') { puts 'USR2'; came = true }; Process.kill('USR2', $$); sleep 0.001 until came
 R
 ruby --disable-gems job.rb
