@@ -98,6 +98,27 @@ static int children(char *self)
     return 0;
 }
 
+static int parent_waits(void)
+{
+    char text[64] = "", path[40];
+    snprintf(path, sizeof path, "/proc/%d/wchan", getppid());
+    FILE *file = fopen(path, "r");
+    if (file && !fgets(text, sizeof text, file)) text[0] = 0;
+    if (file) fclose(file);
+    return strstr(text, "do_wait") != NULL;
+}
+
+/* For a child that ends when it is waited for, not before. */
+static int waits(void)
+{
+    pid_t pid = fork();
+    if (!pid) {
+        while (!parent_waits()) usleep(1000);
+        _exit(5);
+    }
+    return waitpid(pid, NULL, 0) != pid;
+}
+
 static void *executes(void *self)
 {
     execl(self, (char *)self, "sum", NULL);
@@ -172,6 +193,7 @@ int main(int argc, char **argv)
     if (!strcmp(what, "threads")) return threads(100);
     if (!strcmp(what, "signals")) return signals();
     if (!strcmp(what, "children")) return children(argv[0]);
+    if (!strcmp(what, "waits")) return waits();
     if (!strcmp(what, "exec")) return execl(argv[0], argv[0], "sum", NULL);
     if (!strcmp(what, "execs")) return execl(argv[2], argv[2], NULL);
     if (!strcmp(what, "thread-exec")) return thread(executes, argv[0], 1);
