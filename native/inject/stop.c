@@ -77,24 +77,33 @@ static int fault_pending(int32_t tid)
 }
 
 /* A call on its way to us is taken back: it comes again, to us or to the kernel. */
-static int take_call_back(const struct remote_thread *thread)
+static int take_call_back(const struct remote_thread *thread, const siginfo_t *info)
 {
     struct user_regs_struct regs;
-    if (thread->info.si_signo != SIGSYS || thread->info.si_code != SYS_USER_DISPATCH) return 0;
+    if (info->si_signo != SIGSYS || info->si_code != SYS_USER_DISPATCH) return 0;
     if (ptrace(PTRACE_GETREGS, thread->tid, 0, &regs)) return 0;
     regs.rip -= 2;
     regs.orig_rax = ~0ull;
     return !ptrace(PTRACE_SETREGS, thread->tid, 0, &regs);
 }
 
+static int is_timers(const siginfo_t *info)
+{
+    int expired = info->si_signo == SIGALRM || info->si_signo == SIGVTALRM || info->si_signo == SIGPROF;
+    return info->si_code == SI_TIMER || (info->si_code == SI_KERNEL && expired);
+}
+
 /* Another signal that it was about to get: kept, and sent again later. Its handler is not entered now, or under a timer that is
  * faster than we are the thread would never be found anywhere else. */
 static int keep_signal(struct remote_thread *thread)
 {
-    if (ptrace(PTRACE_GETSIGINFO, thread->tid, 0, &thread->info)) return 0; /* a stop of the whole process */
-    if (take_call_back(thread)) return 1;
-    if (is_fault(thread->info.si_signo, thread->info.si_code)) return 0;
-    thread->signal = thread->info.si_signo;
+    siginfo_t info;
+    if (ptrace(PTRACE_GETSIGINFO, thread->tid, 0, &info)) return 0; /* a stop of the whole process */
+    if (take_call_back(thread, &info)) return 1;
+    if (is_fault(info.si_signo, info.si_code)) return 0;
+    if (thread->signal && (thread->signal != info.si_signo || !is_timers(&info))) return 0; /* there is room for one */
+    thread->signal = info.si_signo;
+    thread->info = info;
     return 1;
 }
 
@@ -137,13 +146,22 @@ void st_remote_give_back(const struct remote_thread *thread)
     ptrace(PTRACE_SETSIGMASK, thread->tid, MASK_BYTES, &thread->mask);
 }
 
+/* A timer's signal may be late. Where the timer is faster than a busy machine lets a thread handle it, the thread would get no
+ * further between two: it is kept until the end. */
+static int may_be_late(struct remote_thread *thread)
+{
+    siginfo_t info;
+    return !ptrace(PTRACE_GETSIGINFO, thread->tid, 0, &info) && is_timers(&info) && keep_signal(thread);
+}
+
 /* A thread that we let run stops at each signal: it goes on with it. 0: it has ended. */
-static int goes_on(int32_t tid)
+static int goes_on(struct remote_thread *thread)
 {
     int32_t status;
-    if (waitpid(tid, &status, __WALL | WNOHANG) != tid) return 1;
+    if (waitpid(thread->tid, &status, __WALL | WNOHANG) != thread->tid) return 1;
     if (!WIFSTOPPED(status)) return 0;
-    ptrace(PTRACE_CONT, tid, 0, (void *)(intptr_t)(is_event_stop(status) ? 0 : WSTOPSIG(status)));
+    int32_t signal = is_event_stop(status) || may_be_late(thread) ? 0 : WSTOPSIG(status);
+    ptrace(PTRACE_CONT, thread->tid, 0, (void *)(intptr_t)signal);
     return 1;
 }
 
@@ -157,14 +175,14 @@ int32_t st_remote_run_on(struct st_inject *in, int64_t us)
 {
     for (int32_t i = 0; i < in->count; i++) {
         if (!in->threads[i].kept) continue;
-        st_remote_requeue(in, &in->threads[i]);
+        if (!is_timers(&in->threads[i].info)) st_remote_requeue(in, &in->threads[i]);
         ptrace(PTRACE_CONT, in->threads[i].tid, 0, 0);
     }
     for (int64_t passed = 0; passed < us; passed += STEP_US) {
         struct timespec pause = {0, STEP_US * 1000};
         nanosleep(&pause, NULL);
         for (int32_t i = 0; i < in->count; i++)
-            if (in->threads[i].kept && !goes_on(in->threads[i].tid)) forget(&in->threads[i]);
+            if (in->threads[i].kept && !goes_on(&in->threads[i])) forget(&in->threads[i]);
     }
     for (int32_t i = 0; i < in->count; i++) {
         struct remote_thread *thread = &in->threads[i];
