@@ -1,4 +1,4 @@
-/* Sites that need not arrive, under user dispatch: what the blob (interposer/patch.c) and the module (module/patch.c) share.
+/* Sites whose calls need not arrive, under user dispatch: what the blob (interposer/patch.c) and the module (module/patch.c) share.
  * It lies in the module's memory, because a thread may be in an arena while the blob is unmapped. */
 #ifndef ST_PATCHING_H
 #define ST_PATCHING_H
@@ -9,8 +9,8 @@
 #define ST_PATCH_OBJECTS 1024
 #define ST_PATCH_ARENAS 4
 #define ST_PATCH_ENTRIES 512 /* of an arena: sites */
-#define ST_PATCH_ENTRY 64    /* bytes of code for each; module/patch_entry.S */
-#define ST_PATCH_AFTER 22    /* where in it the entry's own `syscall` has been made */
+#define ST_PATCH_ENTRY 96    /* bytes of code for each; module/patch_entry.S */
+#define ST_PATCH_OWN 20      /* where in it the entry's own `syscall` is */
 #define ST_PATCH_SAMPLE 1024 /* bytes from an object's first on, by which it is known again */
 #define ST_PATCH_NUMBERS 65536
 
@@ -26,6 +26,7 @@ struct st_patch_object {
 struct st_patch_entry {
     uint64_t after;     /* the site: the address after its `syscall` */
     uint64_t stub;      /* its stub in the gate, while a blob is mapped */
+    uint64_t traced;    /* where a call goes that is recorded: st_shortcut */
     uint64_t jump, far; /* the same, or the first is a short jump to the second */
     uint32_t patched, pad;
 };
@@ -45,10 +46,13 @@ struct st_patch_arena {
     uint32_t used, pad;
 };
 
+/* What becomes of a call at a patched site. */
+enum { ST_ARRIVES, ST_QUIET, ST_RECORDED };
+
 struct st_patching {
-    uint8_t quiet[ST_PATCH_NUMBERS]; /* by number: nobody wants to see the call; read by the entries' code */
+    uint8_t ways[ST_PATCH_NUMBERS]; /* by number; read by the entries' code */
     uint32_t lock;
-    uint32_t off;      /* nothing is patched, and nothing is quiet, until the blob is mapped anew */
+    uint32_t off;      /* nothing is patched, and all arrives, until the blob is mapped anew */
     uint32_t open;     /* 1 + index of the object whose text is writable just now */
     uint32_t patience; /* so often a site's calls arrive before it is patched */
     int32_t refused;   /* the errno that a kernel gave which lets no text be changed */

@@ -398,7 +398,8 @@ struct st_arm {
 /* User dispatch: a thread's own, in its thread-local storage. The kernel reads `selector` on each call; it is
  * `dispatched && !aside`. */
 struct st_own {
-    uint8_t selector, dispatched, aside, pad;
+    uint8_t selector, dispatched, aside, pad[5];
+    uint64_t record; /* its block's, if traced calls need not arrive; else 0 */
 };
 /* What lies outside the blob, because a thread may be there while it is unmapped. `visitors` counts the threads without a
  * block that are inside, `leaving` those that have quit and are still on their way. */

@@ -161,12 +161,15 @@ struct st_record {
     uint64_t parent;   /* user dispatch: the record of whoever makes the clone that this block is for */
     uint32_t post;     /* user dispatch: ST_POST_*, for a call that ST_STUB_TRACE comes back from */
     uint32_t poke;     /* as in struct st_call */
-    uint64_t unused[4];
+    uint64_t entry;    /* the st_patch_entry by which a call came; see st_shortcut */
+    uint64_t entered;  /* the position of its first event in the ring, bit 0 set; 0: none yet */
+    uint32_t due;      /* what `event` is to be when it leaves */
+    uint32_t unused[3];
 };
 
 /* Whether a call gets an event when it returns. AT_TRAP: by the handler, of ST_STUB_POST. DUE: by st_trace_return; WRITTEN:
- * and the thread may still be on its way back from there. */
-enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN };
+ * and the thread may still be on its way back from there. ENTERING: its first event is being written by st_shortcut. */
+enum st_event_state { ST_NO_EVENT, ST_EVENT_AT_TRAP, ST_EVENT_DUE, ST_EVENT_WRITTEN, ST_EVENT_ENTERING };
 
 enum { ST_DISPATCHED = 1, ST_BORN = 2 };
 enum { ST_POST_WAITS = 1, ST_POST_RUNS = 2 }; /* st_post is to be called; it is at work, with signals blocked */
@@ -232,6 +235,10 @@ _Static_assert(sizeof(struct st_block) <= ST_BLOCK_AREA - ST_GUARD, "a block out
 _Static_assert(ST_RING_ADDRESS + ST_RING_BYTES <= ST_PLAN_ADDRESS, "the ring reaches the table");
 _Static_assert(sizeof(struct st_record) == ST_RECORD_BYTES && offsetof(struct st_record, saved) == ST_REC_SAVED, "");
 _Static_assert(offsetof(struct st_record, parent) == ST_REC_PARENT && offsetof(struct st_record, post) == ST_REC_POST, "");
+_Static_assert(offsetof(struct st_record, claimed) == ST_REC_CLAIMED && offsetof(struct st_record, event) == ST_REC_EVENT, "");
+_Static_assert(offsetof(struct st_record, entry) == ST_REC_ENTRY && offsetof(struct st_record, entered) == ST_REC_ENTERED, "");
+_Static_assert(offsetof(struct st_record, due) == ST_REC_DUE && offsetof(struct st_record, sysno) == ST_REC_SYSNO, "");
+_Static_assert((int)ST_EVENT_ENTERING == ST_ENTERING, "");
 _Static_assert(offsetof(struct st_record, args[3]) == ST_REC_R10 && offsetof(struct st_record, site) == ST_REC_RETURN, "");
 _Static_assert(offsetof(struct st_record, result) == ST_REC_RESULT && offsetof(struct st_record, leave) == ST_REC_LEAVE, "");
 _Static_assert(offsetof(struct st_record, altstack) == ST_REC_ALTSTACK, "");
@@ -363,6 +370,7 @@ void st_block_free(struct st_block *block);
 void st_task_ends(void);
 int st_other_threads(const struct st_block *block);
 void st_clone(struct st_block *block, struct st_context *uc, struct st_call *call);
+int st_forked(const struct st_record *record);
 void st_post(struct st_block *block, struct st_context *uc, uint32_t stub);
 void st_child(struct st_block *block, struct st_context *uc);
 struct st_block *st_block_at(uint32_t index);
@@ -408,6 +416,15 @@ void st_patch_off(void);
 void st_patch_show(struct st_regs *regs);
 void st_patch_arrived(uint64_t after, int32_t sysno);
 int st_patch_place(const struct st_patching *p, const struct st_patch_object *object, uint64_t after, struct st_patch_place *found);
+
+/* shortcut */
+void st_shortcut_open(struct st_block *block, st_mask mask);
+void st_shortcut_close(const struct st_block *block);
+int st_in_shortcut(const struct st_block *block, const struct st_regs *regs);
+void st_shortcut_show(struct st_block *block, struct st_regs *regs);
+void st_claim_show(const struct st_regs *regs);
+void st_put_saved(struct st_regs *regs, const struct st_record *record);
+extern const char st_shortcut[], st_shortcut_saved[], st_shortcut_flags[], st_shortcut_end[];
 
 /* signals */
 uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3]);
@@ -462,6 +479,8 @@ int64_t st_execute(struct st_call *call);
 int st_traced(const struct st_block *block, int32_t sysno);
 void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs);
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
+void st_trace_enter(struct st_block *block, struct st_record *record);
+void st_trace_cancel(struct st_block *block, struct st_record *record);
 void st_trace_after(struct st_record *record);
 void st_trace_finish(struct st_block *block, struct st_record *record);
 void st_trace_interrupted(struct st_block *block, struct st_record *record);

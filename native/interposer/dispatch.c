@@ -15,6 +15,7 @@
 void st_undispatch(struct st_block *block)
 {
     ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 0, 0, 0, 0);
+    st_shortcut_close(block);
     block->own->dispatched = block->own->selector = 0;
     block->dispatched = 0;
 }
@@ -24,6 +25,7 @@ static int64_t dispatch(struct st_block *block, struct st_own *own)
 {
     if (!own) own = &block->own_here;
     block->own = own;
+    own->record = 0;
     own->dispatched = 1;
     own->selector = !own->aside;
     int64_t r = ST_SYS(__NR_prctl, PR_SYSCALL_USER_DISPATCH, 1, ST_GATE_LO, ST_GATE_HI - ST_GATE_LO + 1, &own->selector);
@@ -418,6 +420,7 @@ static void restore_child(struct st_block *block, uint64_t flags)
 void st_native_child(struct st_block *block, struct st_context *uc, struct st_record *record)
 {
     restore_child(block, record->clone_flags);
+    st_shortcut_close(block);
     uc->mask = record->mask | (block->sigsys_blocked ? ST_BIT(ST_SIGSYS) : 0);
     st_put_args(&uc->regs, record->args);
     uc->regs.rip = record->site;
@@ -455,6 +458,7 @@ __attribute__((used)) _Noreturn void st_post_jump(struct st_record *own, struct 
     own->post = ST_POST_RUNS;
     saved_registers(block, &uc);
     uc.mask = mask;
+    if (own == record && st_forked(own)) st_state.changing = 0; /* whoever was changing the plan is not in this process */
     st_enter(block);
     st_post(block, &uc, (uint32_t)(record - st_records));
     st_exit(block);

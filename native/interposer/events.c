@@ -177,17 +177,29 @@ static int ends(int32_t sysno)
     return sysno == __NR_exit || sysno == __NR_exit_group;
 }
 
-/* regs: the program's at the call; NULL: it has no stack to show. */
-void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs)
+static void put_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs,
+                      uint64_t *said)
 {
-    uint64_t said = 0;
     struct st_entry *entry = (struct st_entry *)begin(block, ST_EVENT_ENTRY, sysno, sizeof *entry);
     memcpy(entry->args, args, sizeof entry->args);
     entry->site = site;
     if (ends(sysno)) entry->event.flags |= ST_EVENT_NO_RETURN;
     captured(block, args, sysno == __NR_rt_sigreturn ? (int64_t)args[0] : 0, ST_CAPTURE_ENTRY); /* its frame */
     if (regs) st_trace_stack(block, regs);
-    finish(block, &said);
+    finish(block, said);
+}
+
+/* regs: the program's at the call; NULL: it has no stack to show. */
+void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs)
+{
+    uint64_t said = 0;
+    put_entry(block, sysno, args, site, regs, &said);
+}
+
+/* The same from a patched site, with the program's signals open. */
+void st_trace_enter(struct st_block *block, struct st_record *record)
+{
+    put_entry(block, record->sysno, record->args, record->site, NULL, &record->entered);
 }
 
 static void put_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags, uint64_t *said)
@@ -243,6 +255,15 @@ void st_trace_interrupted(struct st_block *block, struct st_record *record)
         st_trace_exit(block, record->sysno, record->args, result, ST_EVENT_RESTART);
     }
     st_trace_finish(block, record);
+}
+
+/* A signal was first: whatever has been said of the call, it was not made. */
+void st_trace_cancel(struct st_block *block, struct st_record *record)
+{
+    if (!(record->entered & 1)) return;
+    publish(block, record->entered & ~1ull);
+    record->entered = 0;
+    st_trace_exit(block, record->sysno, record->args, -512 /* ERESTARTSYS */, ST_EVENT_CANCELLED);
 }
 
 /* After a traced call, as the program, with its signals open; see st_trace_return. */

@@ -39,7 +39,7 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     } else if (call->copied || (call->event_flags & ST_EVENT_POKED)) {
         st_pass_changed(block, uc, call->args);
     } else {
-        if (st_state.door.patching && !block->traced) st_patch_arrived(call->site, call->sysno);
+        if (st_state.door.patching) st_patch_arrived(call->site, call->sysno);
         st_pass(block, uc);
     }
 }
@@ -116,6 +116,7 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         st_records[block->index].event = ST_NO_EVENT;
         trapped(block, uc);
     }
+    if (block->call.sysno != __NR_rt_sigreturn) st_shortcut_open(block, uc->mask);
     st_exit(block);
     if (registered != (uint64_t)block && st_state.dispatch) registered = st_register_again(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);

@@ -32,10 +32,18 @@
 #define ST_REC_SAVE0 64 /* the same place: a clone's child has not been in a handler yet */
 #define ST_REC_SAVE1 72
 #define ST_REC_ALTSTACK 112 /* a stack_t: the block's own signal stack */
+#define ST_REC_SYSNO 152
 #define ST_REC_CLONE_RESULT 224
 #define ST_REC_SAVED 256 /* rsp rbx rbp r12 r13 r14 r15 eflags of a thread that writes the event of its result */
+#define ST_REC_CLAIMED 320
+#define ST_REC_EVENT 328
 #define ST_REC_PARENT 336
 #define ST_REC_POST 344
+#define ST_REC_ENTRY 352
+#define ST_REC_ENTERED 360
+#define ST_REC_DUE 368
+
+#define ST_ENTERING 4 /* of enum st_event_state */
 
 /* ucontext and frame */
 #define ST_UC_STACK 16

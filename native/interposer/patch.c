@@ -1,10 +1,11 @@
 /* Sites whose calls need not arrive. Under user dispatch every call of a thread does, at twelve times its price; from a site
- * that has arrived a few times with calls that nobody wants to see, they go through the gate without a signal:
+ * that has arrived a few times with calls that nobody judges, they go through the gate without a signal:
  *
  *     site:     syscall      becomes  jmp jump        2 bytes, one store: threads see one or the other
  *     jump:     padding      becomes  jmp entry       between two functions, where nothing is ever executed
  *     entry:    in an arena near by: is the thread under dispatch, and the number one that nobody wants to see? Then on to
- *               the site's stub in the gate. Else the entry's own `syscall`: it arrives, or is native, as the site's would.
+ *               the site's stub in the gate. One that is recorded, and no more? To shortcut.c. Else the entry's own
+ *               `syscall`: it arrives, or is native, as the site's would.
  *
  * So what is seen never depends on what is patched. A blob's end puts the sites back; jumps and arenas stay. Runs in the
  * SIGSYS handler, of threads whose asynchronous signals are blocked. */
@@ -17,7 +18,7 @@
 #define MEMBARRIER_SYNC_CORE (1 << 5)
 #define SYSCALL 0x050f /* the instruction, as 16 bits */
 
-/* By the number of the stub: how often the site's calls arrived and were nobody's. */
+/* By the number of the stub: how often the site's calls arrived that need not. */
 static uint8_t arrivals[ST_SITES] __attribute__((section(".bss.rare")));
 
 static struct st_patching *patching(void)
@@ -30,7 +31,7 @@ static int reads(void *to, uint64_t from, uint64_t size)
     return st_copy_in(to, (const void *)from, size) == 0;
 }
 
-/* ---- which calls are nobody's ------------------------------------------------------------------------ */
+/* ---- which calls need not arrive ------------------------------------------------------------------------ */
 
 /* Calls that the interposer itself has to see. */
 static int ours(uint32_t sysno)
@@ -64,27 +65,29 @@ static int ours(uint32_t sysno)
     }
 }
 
-static int quiet(const struct st_plan *plan, uint32_t sysno)
+/* Stacks and names are read in our handler only: with signals open there would be too much to undo. */
+static uint8_t way(const struct st_plan *plan, uint32_t sysno)
 {
     const struct st_call_entry *entry = (const struct st_call_entry *)((const char *)plan + plan->calls) + sysno;
-    if (ours(sysno)) return 0;
-    return !entry->traced && !entry->gates.count && !entry->rules.count && !entry->paths.count && !entry->address;
+    if (ours(sysno) || entry->gates.count || entry->rules.count || entry->paths.count || entry->address) return ST_ARRIVES;
+    if (!entry->traced) return ST_QUIET;
+    return plan->flags & (ST_PLAN_STACK | ST_PLAN_STACK_PYTHON | ST_PLAN_NAMES) ? ST_ARRIVES : ST_RECORDED;
 }
 
-/* A plan is about to be in force: what it wants to see arrives from now on. */
+/* A plan is about to be in force: what it wants in another way arrives from now on. */
 void st_patch_before(const struct st_plan *plan)
 {
     struct st_patching *p = patching();
     for (uint32_t i = 0; i < ST_NR_MAX; i++)
-        if (p->quiet[i] && !quiet(plan, i)) __atomic_store_n(&p->quiet[i], 0, __ATOMIC_SEQ_CST);
+        if (p->ways[i] != way(plan, i)) __atomic_store_n(&p->ways[i], ST_ARRIVES, __ATOMIC_SEQ_CST);
 }
 
-/* It is in force: what it does not want need arrive no more. */
+/* It is in force: what it does not judge need arrive no more. */
 void st_patch_plan(const struct st_plan *plan)
 {
     struct st_patching *p = patching();
     for (uint32_t i = 0; i < ST_NR_MAX; i++)
-        if (!p->off) __atomic_store_n(&p->quiet[i], (uint8_t)quiet(plan, i), __ATOMIC_SEQ_CST);
+        if (!p->off) __atomic_store_n(&p->ways[i], way(plan, i), __ATOMIC_SEQ_CST);
 }
 
 /* For as long as this blob is mapped: a thread or process begins that reads another's selector. */
@@ -92,7 +95,7 @@ void st_patch_off(void)
 {
     struct st_patching *p = patching();
     p->off = 1;
-    memset(p->quiet, 0, ST_NR_MAX);
+    memset(p->ways, ST_ARRIVES, ST_NR_MAX);
 }
 
 /* No thread is under dispatch yet. Entries made for another blob lead to this one's gate. */
@@ -103,6 +106,7 @@ void st_patch_engage(const struct st_plan *plan)
         for (uint32_t i = 0; i < p->arenas[a].used; i++) {
             struct st_patch_entry *entry = &p->arenas[a].entries[i];
             entry->stub = st_stub_for(entry->after);
+            entry->traced = (uint64_t)st_shortcut;
             if (!entry->stub) p->off = 1;
         }
     st_patch_plan(plan);
@@ -118,7 +122,7 @@ void st_patch_show(struct st_regs *regs)
         const struct st_patch_arena *arena = &p->arenas[a];
         uint64_t at = regs->rip - arena->code;
         if (at < ST_PATCH_ENTRIES * ST_PATCH_ENTRY) {
-            regs->rip = arena->entries[at / ST_PATCH_ENTRY].after - (at % ST_PATCH_ENTRY == ST_PATCH_AFTER ? 0 : 2);
+            regs->rip = arena->entries[at / ST_PATCH_ENTRY].after - (at % ST_PATCH_ENTRY == ST_PATCH_OWN + 2 ? 0 : 2);
             return;
         }
         for (uint32_t i = 0; i < arena->used; i++)
@@ -152,6 +156,7 @@ static struct st_patch_entry *entry_for(struct st_patch_arena *arena, uint64_t a
     struct st_patch_entry *entry = &arena->entries[at];
     entry->after = after;
     entry->stub = stub;
+    entry->traced = (uint64_t)st_shortcut;
     if (at == arena->used) __atomic_store_n(&arena->used, at + 1, __ATOMIC_RELEASE);
     return entry;
 }
@@ -237,7 +242,7 @@ static enum st_patch_result patch(struct st_patching *p, uint64_t after, uint64_
 void st_patch_arrived(uint64_t after, int32_t sysno)
 {
     struct st_patching *p = patching();
-    if (p->off || (uint32_t)sysno >= ST_NR_MAX || !p->quiet[sysno]) return;
+    if (p->off || (uint32_t)sysno >= ST_NR_MAX || p->ways[sysno] == ST_ARRIVES) return;
     uint64_t stub = st_stub_for(after);
     if (!stub) return;
     uint8_t *count = &arrivals[(stub - (uint64_t)st_stubs) / 16];

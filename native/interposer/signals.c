@@ -2,7 +2,6 @@
  * and an interrupted call looks as if it had been made at its site. */
 #include "core.h"
 
-#define EFLAGS_ZERO 0x40ull
 #define SYS_SECCOMP 1
 #define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
@@ -106,16 +105,6 @@ void st_signals_kept(struct st_block *block, uint32_t kept, st_mask ignored)
 
 /* ---- delivery ------------------------------------------------------------------------------------ */
 
-static void show_args(struct st_regs *regs, const struct st_record *record)
-{
-    regs->rdi = record->args[0];
-    regs->rsi = record->args[1];
-    regs->rdx = record->args[2];
-    regs->r10 = record->args[3];
-    regs->r8 = record->args[4];
-    regs->r9 = record->args[5];
-}
-
 /* A call that has been counted and not been made: it comes, and is counted, again. */
 static void uncount(struct st_block *block, uint64_t sysno)
 {
@@ -146,21 +135,9 @@ static void show_result(struct st_block *block, struct st_context *uc)
     struct st_regs *regs = &uc->regs;
     int saved = regs->rip < (uint64_t)st_trace_return || regs->rip >= (uint64_t)st_trace_saved;
     if (!saved) record->result = regs->rax;
-    if (regs->rip >= (uint64_t)st_claimed && regs->rip < (uint64_t)st_claim_end) {
-        if (regs->rip != (uint64_t)st_claimed || (regs->eflags & EFLAGS_ZERO)) *(uint64_t *)regs->rcx = regs->r8;
-    }
-    if (saved) {
-        const uint64_t *at = record->saved;
-        regs->rsp = at[0];
-        regs->rbx = at[1];
-        regs->rbp = at[2];
-        regs->r12 = at[3];
-        regs->r13 = at[4];
-        regs->r14 = at[5];
-        regs->r15 = at[6];
-        regs->eflags = at[7];
-    }
-    show_args(regs, record);
+    st_claim_show(regs);
+    if (saved) st_put_saved(regs, record);
+    st_put_args(regs, record->args);
     regs->rax = record->result;
     regs->rip = record->site;
     if (record->post)
@@ -193,8 +170,15 @@ void st_show_site(struct st_block *block, struct st_context *uc)
     struct st_regs *regs = &uc->regs;
     uint64_t stubs = (uint64_t)st_stubs, blocks = (uint64_t)st_block_stubs;
     uint64_t leave = block ? st_block_stub(block, ST_STUB_LEAVE) : 0;
-    int gone = block && regs->rip >= leave && regs->rip < leave + 64; /* else the kernel has made it, and restarts it */
-    if (gone) st_gone(block, uc, regs->rip == leave);
+    if (block && regs->rip >= leave && regs->rip < leave + 64) st_gone(block, uc, regs->rip == leave);
+    /* A stub's `syscall` starts at a multiple of 16. A thread there has come to make the call, from our handler or by
+     * st_shortcut; or the kernel has made it, and restarts it: then rcx is where it returns to. */
+    int counted = regs->rip % 16 == 0 && regs->rcx == regs->rip;
+    int gone = counted || (block && regs->rcx == (uint64_t)&st_records[block->index]);
+    if (block && st_in_shortcut(block, regs)) {
+        st_shortcut_show(block, regs);
+        return;
+    }
     if (event_under_way(block, regs)) {
         show_result(block, uc);
         return;
@@ -202,26 +186,26 @@ void st_show_site(struct st_block *block, struct st_context *uc)
     if (st_state.dispatch && block && regs->rip == (uint64_t)st_gate_call && regs->rax == __NR_rt_sigreturn) undo_sigreturn(block, regs);
     if (regs->rip >= stubs && regs->rip < stubs + 16 * ST_SITES) {
         uint64_t site = st_slots[(regs->rip - stubs) / 16];
-        if (gone) uncount(block, regs->rax);
+        if (counted) uncount(block, regs->rax);
         regs->rip = (regs->rip & 15) ? site : site - 2;
     } else if (regs->rip >= blocks && regs->rip < blocks + 256 * ST_BLOCKS) {
         uint32_t index = (uint32_t)((regs->rip - blocks) / 256), offset = (regs->rip - blocks) % 256;
         const struct st_record *record = &st_records[index];
         if (offset == ST_STUB_EXIT || offset == ST_STUB_POST || offset == ST_STUB_TRACE) {
             show_restart(block, record, gone);
-            show_args(regs, record);
+            st_put_args(regs, record->args);
             regs->rax = (uint64_t)record->sysno; /* an exec goes on as another call */
-            if (gone) uncount(block, regs->rax);
+            if (counted) uncount(block, regs->rax);
             regs->rip = record->site - 2;
         } else if (offset < ST_STUB_EXIT_END) {
-            show_args(regs, record);
+            st_put_args(regs, record->args);
             regs->rip = record->site;
         } else if (offset < ST_STUB_POST_TRAP && block) {
             if (offset < ST_STUB_POST + 9) st_records[index].result = regs->rax;
             st_post(block, uc, index);
         } else if (offset < ST_STUB_TRACE_END && block) {
             st_records[index].result = regs->rax;
-            show_args(regs, record);
+            st_put_args(regs, record->args);
             regs->rip = record->site;
             if (record->post)
                 post_here(block, uc);
@@ -310,6 +294,7 @@ static int postponed(int32_t signal, struct st_frame *frame)
     if (sp < ST_BLOB_BASE || sp >= ST_REGION_HIGH) return 0; /* the loader's, or Python's way: no handler to wait for */
     const struct st_block *block = st_block_of(&frame->context);
     int posting = block && st_records[block->index].post == ST_POST_RUNS;
+    if (block && st_in_shortcut(block, &frame->context.regs)) return 0;
     if (!posting && event_under_way(block, &frame->context.regs)) return 0;
     frame->context.mask |= ST_BIT(signal);
     ST_SYS(__NR_rt_tgsigqueueinfo, st_state.pid, ST_SYS(__NR_gettid), signal, &frame->info);
@@ -390,6 +375,7 @@ static uint64_t deliver(struct st_block *block, int32_t signal, struct st_frame 
     st_trace_signal(block, signal, &frame->info, &uc->regs);
     out[0] = (uint64_t)frame;
     out[1] = blocked & ~(ST_BIT(ST_SIGSYS) | ST_UNBLOCKABLE);
+    st_shortcut_open(block, out[1]);
     return action.handler;
 }
 
@@ -427,6 +413,7 @@ static void take_back(struct st_block *block, struct st_context *uc)
     uc->mask &= ~ST_BIT(ST_SIGSYS);
     int direct = uc->stack.sp == (uint64_t)block->stack; /* the kernel entered a handler that was set past us */
     if (!direct && !on_stack(&block->stack_virtual, uc->regs.rsp)) st_keep_altstack(block, &uc->stack);
+    st_shortcut_open(block, uc->mask);
     uc->stack = (struct st_stack){.sp = (uint64_t)block->stack, .flags = 0, .size = ST_BLOCK_STACK};
     if (!block->sigsys_blocked) st_sigsys_unblocked(block);
 }

@@ -325,6 +325,12 @@ static int is_fork(int32_t sysno)
     return sysno == __NR_clone || sysno == __NR_clone3 || sysno == __NR_fork || sysno == __NR_vfork;
 }
 
+/* Whether a call that has run has made this process, with memory of its own. */
+int st_forked(const struct st_record *record)
+{
+    return is_fork(record->sysno) && !record->result && !(record->clone_flags & ST_CLONE_VM);
+}
+
 /* The end of a call that has run: what faults have still to do, and its event. */
 static void came_back(struct st_block *block, struct st_record *record, const uint64_t args[6], int64_t result)
 {

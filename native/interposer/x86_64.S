@@ -263,6 +263,56 @@ st_leave:
     movl $8, %r10d
     jmp *%r11
 
+/* A traced call from a patched site (module/patch_entry.S): rcx the block's record, r11 the site's st_patch_entry, all else
+ * the program's. Its event is written on the block's stack, where no frame lies now. */
+    .globl st_shortcut, st_shortcut_saved, st_shortcut_flags, st_shortcut_end
+st_shortcut:
+    movq %rsp, ST_REC_SAVED(%rcx)
+    movq %rbx, ST_REC_SAVED+8(%rcx)
+    movq %rbp, ST_REC_SAVED+16(%rcx)
+    movq %r12, ST_REC_SAVED+24(%rcx)
+    movq %r13, ST_REC_SAVED+32(%rcx)
+    movq %r14, ST_REC_SAVED+40(%rcx)
+    movq %r15, ST_REC_SAVED+48(%rcx)
+    movq %rdi, ST_REC_RDI(%rcx)
+    movq %rsi, ST_REC_RSI(%rcx)
+    movq %rdx, ST_REC_RDX(%rcx)
+    movq %r10, ST_REC_R10(%rcx)
+    movq %r8, ST_REC_R8(%rcx)
+    movq %r9, ST_REC_R9(%rcx)
+    movl %eax, ST_REC_SYSNO(%rcx)
+    movq %r11, ST_REC_ENTRY(%rcx)
+    movq $0, ST_REC_ENTERED(%rcx)
+    movq $0, ST_REC_CLAIMED(%rcx)
+    movl $ST_ENTERING, ST_REC_EVENT(%rcx)
+st_shortcut_saved:              /* all but the flags, which nothing has changed yet */
+    movq ST_REC_ALTSTACK(%rcx), %rbx
+    leaq 0xf000(%rbx), %rsp
+    pushfq
+    popq ST_REC_SAVED+56(%rcx)
+st_shortcut_flags:
+    cld
+    movq %rcx, %rbx
+    movq %rcx, %rdi
+    call st_shortcut_enter
+    movq %rax, %r11
+    movl ST_REC_DUE(%rbx), %ecx
+    movl %ecx, ST_REC_EVENT(%rbx)
+    pushq ST_REC_SAVED+56(%rbx)
+    popfq
+    movq %rbx, %rcx
+    movq ST_REC_RDI(%rcx), %rdi
+    movq ST_REC_RSI(%rcx), %rsi
+    movq ST_REC_RDX(%rcx), %rdx
+    movq ST_REC_R10(%rcx), %r10
+    movq ST_REC_R8(%rcx), %r8
+    movq ST_REC_R9(%rcx), %r9
+    movslq ST_REC_SYSNO(%rcx), %rax
+    movq ST_REC_SAVED+8(%rcx), %rbx
+    movq ST_REC_SAVED(%rcx), %rsp
+    jmp *%r11
+st_shortcut_end:
+
 /* A traced call has run: rax its result, rcx the block's record, r11 the flags, all else the program's. The event is written
  * on the block's stack, where no frame lies now. A signal finds everything in the record (signals.c, event_under_way). */
     .globl st_trace_return, st_trace_saved, st_trace_return_end

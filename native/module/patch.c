@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <link.h>
 #include <linux/membarrier.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -21,8 +22,8 @@
 #define TRIES 64
 #define PAGE 4095ull
 
-extern const uint8_t st_patch_entry[], st_patch_entry_own[], st_patch_entry_after[], st_patch_entry_quiet[], st_patch_entry_stub[],
-    st_patch_entry_end[];
+extern const uint8_t st_patch_entry[], st_patch_entry_own[], st_patch_entry_after[], st_patch_entry_ways[], st_patch_entry_stub[],
+    st_patch_entry_record[], st_patch_entry_self[], st_patch_entry_traced[], st_patch_entry_end[];
 
 #define PATIENCE 8 /* to patch a site costs about as much as that many arrivals */
 
@@ -85,12 +86,15 @@ static uint32_t new_arena(const struct st_patch_object *object)
     uint8_t *code = map_near(object);
     if (!code) return ST_PATCH_ARENAS;
     struct st_patch_entry *entries = (struct st_patch_entry *)(code + CODE_BYTES);
-    const uint8_t *quiet = patching.quiet;
-    int32_t own = st_own_offset();
+    const uint8_t *ways = patching.ways;
+    int32_t own = st_own_offset(), record = own + (int32_t)offsetof(struct st_own, record);
     for (uint32_t i = 0; i < ST_PATCH_ENTRIES; i++, code += ST_PATCH_ENTRY) {
         memcpy(code, st_patch_entry, ST_PATCH_ENTRY);
         put(code, st_patch_entry_own, &own, sizeof own);
-        put(code, st_patch_entry_quiet, &quiet, sizeof quiet);
+        put(code, st_patch_entry_record, &record, sizeof record);
+        put(code, st_patch_entry_ways, &ways, sizeof ways);
+        put_distance(code, st_patch_entry_self, &entries[i]);
+        put_distance(code, st_patch_entry_traced, &entries[i].traced);
         put_distance(code, st_patch_entry_after, &entries[i].after);
         put_distance(code, st_patch_entry_stub, &entries[i].stub);
     }
@@ -231,10 +235,10 @@ static int restore(struct dl_phdr_info *info, size_t size, void *unused)
     return 0;
 }
 
-static void nothing_is_quiet(void)
+static void all_arrives(void)
 {
     patching.off = 1;
-    memset(patching.quiet, 0, ST_NR_MAX);
+    memset(patching.ways, ST_ARRIVES, ST_NR_MAX);
 }
 
 /* No thread is under dispatch any more. What cannot be put back is native all the same. */
@@ -242,7 +246,7 @@ void st_patch_restore(void)
 {
     static const struct st_patch_object all = {.high = ~0ull};
     uint32_t left = 0;
-    nothing_is_quiet();
+    all_arrives();
     for (uint32_t i = 0; i < patching.arena_count; i++) left += patched_in(&all, &patching.arenas[i]);
     if (left) dl_iterate_phdr(restore, NULL);
 }
@@ -253,5 +257,5 @@ void st_patch_forked(void)
     const struct st_patch_object *object = patching.open ? &patching.objects[patching.open - 1] : NULL;
     if (object) mprotect((void *)object->low, object->high - object->low, PROT_READ | PROT_EXEC);
     patching.lock = patching.open = 0;
-    nothing_is_quiet();
+    all_arrives();
 }

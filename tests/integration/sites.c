@@ -22,7 +22,8 @@ long flags(long number);
 long red_zone(long value);
 long registers_kept(void);
 long forever(volatile long *stop);
-extern const char forever_end[];
+__attribute__((visibility("hidden"))) long repeated(long n, long parent);
+extern const char forever_end[], repeated_end[];
 
 FUNCTION(padded, "mov %rdi, %rax\n mov %rsi, %rdi\n mov %rdx, %rsi\n mov %rcx, %rdx\n syscall\n ret");
 FUNCTION(two_lines, "mov %rdi, %rax\n jmp 1f\n .p2align 6\n .skip 63, 0x90\n 1: syscall\n ret");
@@ -47,12 +48,16 @@ FUNCTION(
 FUNCTION(
     forever,
     "1: mov $110, %eax\n syscall\n incq begun(%rip)\n cmpq $0, (%rdi)\n je 1b\n mov $0, %eax\n ret\n .globl forever_end\n forever_end:");
+/* How many of its calls answered otherwise. */
+FUNCTION(repeated,
+         "xor %edx, %edx\n 1: mov $110, %eax\n syscall\n incq begun(%rip)\n cmp %rax, %rsi\n setne %al\n movzbl %al, %eax\n"
+         " add %rax, %rdx\n dec %rdi\n jnz 1b\n movq $0, begun(%rip)\n mov %rdx, %rax\n ret\n .globl repeated_end\n repeated_end:");
 __asm__(
     ".text\n .globl no_function\n .type no_function, @function\n .p2align 6\n no_function: mov %rdi, %rax\n syscall\n ret\n .p2align 6\n");
 
 static volatile long stop;
 static volatile long inside, outside;
-__attribute__((visibility("hidden"))) volatile long begun; /* how often `forever` has made its call */
+__attribute__((visibility("hidden"))) volatile long begun; /* how often the loop has made its call */
 
 static void look_where(int signal, siginfo_t *info, void *context)
 {
@@ -60,7 +65,7 @@ static void look_where(int signal, siginfo_t *info, void *context)
     (void)signal;
     (void)info;
     if (!begun || stop) return; /* on the way there, or back */
-    if (at >= (uintptr_t)forever && at < (uintptr_t)forever_end)
+    if ((at >= (uintptr_t)forever && at < (uintptr_t)forever_end) || (at >= (uintptr_t)repeated && at < (uintptr_t)repeated_end))
         inside++;
     else
         outside++;
@@ -75,6 +80,27 @@ void watch_signals(int on)
         sigaction(SIGPROF, &action, &before);
     else
         sigaction(SIGPROF, &before, NULL);
+}
+
+/* n calls; how many answered wrongly, or -1 if a signal found the thread anywhere but in the loop. */
+long stormed(long n, long parent)
+{
+    stop = inside = outside = begun = 0;
+    long wrong = repeated(n, parent);
+    return outside ? -1 : wrong;
+}
+
+long hits(void)
+{
+    return inside;
+}
+
+/* n times; how often a register was another afterwards. */
+long changed(long n)
+{
+    long first = registers_kept(), wrong = 0;
+    while (n--) wrong += registers_kept() != first;
+    return wrong;
 }
 
 /* Calls in a loop until enough signals came; how many found the thread anywhere but in the loop. */

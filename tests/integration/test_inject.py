@@ -132,6 +132,57 @@ def test_by_argument_and_by_chance() -> None:
     assert failing(prob=1, when="3") == [2]
 
 
+def test_signals_change_no_count() -> None:
+    """A call that a signal comes before is counted when it is made, one that a signal comes after has been."""
+    hits: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _frame: hits.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    try:
+        for _ in range(20_000):
+            with selftrace.inject("getcwd", error="EACCES", when="2+", threads="current") as fault:
+                os.getcwd()
+                with pytest.raises(PermissionError):
+                    os.getcwd()
+            assert fault.fired == 1
+            if len(hits) > 1000:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert hits
+
+
+def test_forks_while_others_begin_and_end() -> None:
+    """A child made while another thread changes the rules does not wait for that thread, which it does not have."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with selftrace.inject("reboot", error="EPERM"):
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    with selftrace.inject("swapon", error="EPERM"):
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(1000):
+                pid = os.fork()
+                if not pid:
+                    os._exit(0)
+                deadline = time.monotonic() + 60
+                while not os.waitpid(pid, os.WNOHANG)[0]:
+                    if time.monotonic() > deadline:
+                        os.kill(pid, signal.SIGKILL)
+                        os.waitpid(pid, 0)
+                        pytest.fail("a child that does not end")
+                    time.sleep(0.0005)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+
+
 def test_several_at_once_the_inner_one_first(file: Path) -> None:
     with selftrace.inject("openat", error="EIO") as outer:
         with selftrace.inject("openat", error="ENOSPC", when="2") as inner:

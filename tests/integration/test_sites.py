@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE_S, sleeps_in, wait_for
 
 pytestmark = pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available")
 HERE = Path(__file__).parent
-GETPID, GETPGRP, GETPPID, GETUID = 39, 111, 110, 102
+GETPID, GETPGRP, GETPPID, GETUID, ACCESS = 39, 111, 110, 102, 21
 NO_PADDING, TWO_LINES, NO_FILE = (
     "no padding between functions near it",
     "its instruction lies in two cache lines",
@@ -54,6 +54,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         "red_zone",
         "registers_kept",
         "interrupted",
+        "stormed",
+        "hits",
+        "changed",
     ):
         getattr(found, name).restype = ctypes.c_long
     return found
@@ -112,12 +115,98 @@ def test_a_site_of_many_numbers(library: ctypes.CDLL) -> None:
     assert library.padded(GETPPID) == os.getppid()
 
 
-def test_only_calls_that_are_nobodys(library: ctypes.CDLL) -> None:
-    with selftrace.tracing("getppid", threads="current") as trace:
+def test_only_calls_that_nobody_judges(library: ctypes.CDLL) -> None:
+    with selftrace.inject("getppid", retval=7) as fault:
         assert patched_by(lambda: library.padded(GETPPID)) == 0
         assert patched_by(lambda: library.padded(GETPID)) == 1
         library.padded(GETPPID)
-    assert trace.count() == 2
+    assert fault.fired == 2
+
+
+# ---- recorded without a signal ---------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_is_what_arrives(library: ctypes.CDLL, tmp_path: Path) -> None:
+    """Path arguments, results and errors of a patched site's calls are those of one that is not."""
+    (tmp_path / "there").write_text("x")
+
+    def work() -> None:
+        for name in ("there", "missing", "there"):
+            with contextlib.suppress(OSError):
+                os.stat(tmp_path / name)
+            library.padded(ACCESS, 1, 0)
+
+    def shown() -> list[tuple[object, ...]]:
+        with selftrace.tracing("newfstatat,access,stat", threads="current") as trace:
+            work()
+        return [(event.name, event.args.get("filename"), event.result, event.tid) for event in trace.calls()]
+
+    first = shown()
+    assert len(first) == 6 and patched_by(lambda: None) == 0
+    assert shown() == first
+    patch_sites(False)
+    assert shown() == first
+
+
+def test_recorded_calls_in_a_storm_of_signals(library: ctypes.CDLL) -> None:
+    """Each is recorded once, answered rightly, and seen at its site by handlers."""
+    main, over, hits = threading.get_ident(), threading.Event(), 0
+
+    def storm() -> None:
+        while not over.is_set():
+            signal.pthread_kill(main, signal.SIGPROF)
+
+    library.watch_signals(1)
+    thread = threading.Thread(target=storm)
+    try:
+        thread.start()
+        for _ in range(300):
+            with selftrace.tracing("getppid", threads="current") as trace:
+                assert library.stormed(20_000, os.getppid()) == 0
+            assert sites().patched >= 1
+            assert trace.count() == 20_001
+            assert {event.result for event in trace.calls()} == {os.getppid()}
+            hits += library.hits()
+            if hits > 300:
+                break
+    finally:
+        over.set()
+        thread.join()
+        library.watch_signals(0)
+    assert hits > 300
+
+
+def test_recorded_calls_keep_registers(library: ctypes.CDLL) -> None:
+    with selftrace.tracing("getppid", threads="current") as trace:
+        assert patched_by(lambda: library.changed(1)) == 1
+        assert library.changed(1000) == 0
+    assert trace.count() == 1003
+
+
+def test_an_unreadable_argument_with_faults_blocked(library: ctypes.CDLL) -> None:
+    """Where the program has SIGSEGV blocked, a read of its memory that faults would be the end of it."""
+    with selftrace.tracing("access", threads="current") as trace:
+        assert patched_by(lambda: library.padded(ACCESS, 1, 0)) == 1
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSEGV})
+        for _ in range(20):
+            assert library.padded(ACCESS, 1, 0) == -errno.EFAULT
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGSEGV})
+        for _ in range(20):
+            assert library.padded(ACCESS, 1, 0) == -errno.EFAULT
+    assert trace.count() == 41
+
+
+def test_a_vforked_child_is_not_recorded() -> None:
+    """It has its parent's memory, and so the parent's thread-local storage."""
+    read, write = os.pipe()
+    with selftrace.tracing("dup2", threads="current") as trace:
+        os.dup2(read, write)
+        os.dup2(read, write)
+        for _ in range(3):
+            subprocess.run(["true"], stdout=subprocess.PIPE, check=True)
+        os.dup2(read, write)
+    os.close(read), os.close(write)
+    assert trace.count() == 3
 
 
 def test_threads_that_are_not_traced_pass(library: ctypes.CDLL) -> None:
