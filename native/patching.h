@@ -1,5 +1,6 @@
-/* Sites whose calls need not arrive, under user dispatch: what the blob (interposer/patch.c) and the module (module/patch.c) share.
- * It lies in the module's memory, because a thread may be in an arena while the blob is unmapped. */
+/* Sites whose calls need not arrive. Under user dispatch: what the blob (interposer/patch.c) and the module (module/patch.c)
+ * share. It lies in the module's memory, because a thread may be in an arena while the blob is unmapped. Under the loader
+ * the blob is there for good and has its own (interposer/objects.c). */
 #ifndef ST_PATCHING_H
 #define ST_PATCHING_H
 #include <stdint.h>
@@ -13,6 +14,12 @@
 #define ST_PATCH_OWN 20      /* where in it the entry's own `syscall` is */
 #define ST_PATCH_SAMPLE 1024 /* bytes from an object's first on, by which it is known again */
 #define ST_PATCH_NUMBERS 65536
+#define ST_PATCH_CODE_BYTES (ST_PATCH_ENTRIES * ST_PATCH_ENTRY)
+#define ST_PATCH_ARENA_BYTES (ST_PATCH_CODE_BYTES + ST_PATCH_ENTRIES * sizeof(struct st_patch_entry))
+#define ST_PATCH_REACH 0x7ff00000ull /* of a near jump, less an arena and the page of a gap */
+#define ST_PATCH_STEP 0x100000ull    /* between two tries for memory near an object */
+#define ST_PATCH_TRIES 64
+#define ST_PATCH_OWN_PATIENCE 24 /* to find a site's file costs as much as a hundred arrivals, once */
 
 /* A file that is mapped: its executable segment, and its table of functions (.eh_frame_hdr). */
 struct st_patch_object {
@@ -61,6 +68,27 @@ struct st_patching {
     struct st_patch_object objects[ST_PATCH_OBJECTS];
     struct st_patch_arena arenas[ST_PATCH_ARENAS];
 };
+
+/* ---- making an arena --------------------------------------------------------------------------------------- */
+
+static inline int st_patch_near(uint64_t address, const struct st_patch_object *object)
+{
+    uint64_t low = address < object->low ? address : object->low, high = address + ST_PATCH_ARENA_BYTES;
+    return (high > object->high ? high : object->high) - low < ST_PATCH_REACH;
+}
+
+/* A value into an entry's code, before what is at `end` in the code that it was copied from. */
+static inline void st_patch_put(uint8_t *code, const uint8_t *from, const uint8_t *end, const void *value, uint32_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)value;
+    for (uint32_t i = 0; i < size; i++) code[(end - from) - size + i] = bytes[i];
+}
+
+static inline void st_patch_put_distance(uint8_t *code, const uint8_t *from, const uint8_t *end, const void *to)
+{
+    int32_t distance = (int32_t)((const uint8_t *)to - (code + (end - from)));
+    st_patch_put(code, from, end, &distance, sizeof distance);
+}
 
 /* Of an object's first bytes (a buffer of ST_PATCH_SAMPLE) and of its table's head. */
 static inline uint64_t st_patch_sum(const uint64_t *sample, const uint64_t head[4])

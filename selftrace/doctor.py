@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from selftrace.errors import SelftraceError
@@ -43,6 +45,13 @@ print(json.dumps(found))
 """
 
 
+_SCOPES = {
+    1: " (own children only: ptrace_scope is 1)",
+    2: " (root only: ptrace_scope is 2)",
+    3: " (nobody: ptrace_scope is 3)",
+}
+
+
 @mutable
 class Diagnosis:
     """features: as the kernel said; denials: attempt → what came of it; uses: one sentence for each."""
@@ -74,22 +83,48 @@ def _try_denials(found: Diagnosis) -> None:
 
 
 def _trace_sentence() -> str:
-    return "not yet: the trace command comes with step 3"
+    words = [sys.executable, "-m", "selftrace", "trace", "-e", "trace=execve", "true"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    if not done.returncode and "execve(" in done.stderr:
+        return "yes"
+    lines = done.stderr.strip().splitlines()
+    return f"no, because {lines[-1] if lines else f'true ended with {done.returncode}'}"
+
+
+def _tracing_sentence() -> str:
+    from selftrace.inprocess.engine import known_problem
+
+    problem = known_problem()
+    return f"no, because {problem}" if problem else "yes"
 
 
 def _attach_sentence() -> str:
+    from selftrace.ptrace.tracee import Tracee
+
+    with subprocess.Popen(["sleep", "20"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+        try:
+            Tracee.attach(child.pid).detach()
+        except (SelftraceError, OSError) as error:
+            return f"no, because {error}"
+        finally:
+            child.kill()
+    return "yes" + _SCOPES.get(_ptrace_scope(), "")
+
+
+def _ptrace_scope() -> int:
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope") as file:
-            scope = int(file.read())
+            return int(file.read())
     except (OSError, ValueError):
-        scope = 0
-    held = {
-        0: "",
-        1: " (own children only: ptrace_scope is 1)",
-        2: " (root only: ptrace_scope is 2)",
-        3: " (nobody: ptrace_scope is 3)",
-    }
-    return f"not yet: attaching comes with step 4{held.get(scope, '')}"
+        return 0
+
+
+def _try(sentence: Callable[[], str]) -> str:
+    """Never raises for something that is missing."""
+    try:
+        return sentence()
+    except (SelftraceError, OSError, subprocess.SubprocessError, ImportError) as error:
+        return f"no, because {error}"
 
 
 def diagnose() -> Diagnosis:
@@ -102,13 +137,15 @@ def diagnose() -> Diagnosis:
         "python": platform.python_version(),
     }
     try:
-        from selftrace.kernel.features import probe
+        from selftrace.kernel.features import has_gs_base, probe
 
         found.features.update(to_dict(probe()))
         if not found.features["libseccomp"]:
             found.notes.append("libseccomp.so.2 is absent: our own compiler makes the number-only floor too")
         if not found.features["mseal"]:
             found.notes.append("the kernel has no mseal (6.10): the interposer's pages are not sealed")
+        if not has_gs_base():
+            found.notes.append("the kernel lets no program set GS (FSGSBASE): under trace every call costs a signal")
         _try_denials(found)
     except (SelftraceError, OSError) as error:
         found.uses["sandbox"] = f"no, because {error}"
@@ -119,8 +156,9 @@ def diagnose() -> Diagnosis:
             if open_doors
             else "yes: everything that was tried was refused"
         )
-    found.uses["trace"] = _trace_sentence()
-    found.uses["attach"] = _attach_sentence()
+    found.uses["trace"] = _try(_trace_sentence)
+    found.uses["tracing in process"] = _try(_tracing_sentence)
+    found.uses["attach"] = _try(_attach_sentence)
     if os.geteuid() == 0:
         found.notes.append("started as root: runs get a uid of their own")
     return found

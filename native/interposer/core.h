@@ -414,10 +414,14 @@ void st_patch_plan(const struct st_plan *plan);
 void st_patch_engage(const struct st_plan *plan);
 void st_patch_off(void);
 void st_patch_show(struct st_regs *regs);
-void st_patch_arrived(uint64_t after, int32_t sysno);
+int st_patch_show_entry(struct st_regs *regs);
+void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno);
+void st_patch_own(const struct st_plan *plan, uint64_t features);
+struct st_patch_object *st_patch_find(struct st_patching *p, struct st_block *block, uint64_t address);
 int st_patch_place(const struct st_patching *p, const struct st_patch_object *object, uint64_t after, struct st_patch_place *found);
 
 /* shortcut */
+void st_set_gs(uint64_t base);
 void st_shortcut_open(struct st_block *block, st_mask mask);
 void st_shortcut_close(const struct st_block *block);
 int st_in_shortcut(const struct st_block *block, const struct st_regs *regs);

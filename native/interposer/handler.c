@@ -39,7 +39,7 @@ static void pass(struct st_block *block, struct st_context *uc, struct st_call *
     } else if (call->copied || (call->event_flags & ST_EVENT_POKED)) {
         st_pass_changed(block, uc, call->args);
     } else {
-        if (st_state.door.patching) st_patch_arrived(call->site, call->sysno);
+        if (st_state.door.patching) st_patch_arrived(block, call->site, call->sysno);
         st_pass(block, uc);
     }
 }
@@ -106,17 +106,18 @@ __attribute__((used)) void st_on_sigsys(int32_t signal, struct st_siginfo *info,
         uc->regs.rax = (uint64_t)-ST_EAGAIN;
         return;
     }
-    if (st_state.door.patching) st_patch_show(&uc->regs); /* it may come from an entry's own instruction */
+    if (st_state.door.patching) st_patch_show_entry(&uc->regs); /* it may come from an entry's own instruction */
     st_enter(block);
     if (uc->mask & ST_SYNCHRONOUS) { /* guarded reads must be able to fault */
         st_mask open = ST_SYNCHRONOUS;
         ST_SYS(__NR_rt_sigprocmask, 1 /* SIG_UNBLOCK */, &open, 0, 8);
     }
-    if (!own_trap(block, uc)) {
+    int arrived = !own_trap(block, uc);
+    if (arrived) {
         st_records[block->index].event = ST_NO_EVENT;
         trapped(block, uc);
     }
-    if (block->call.sysno != __NR_rt_sigreturn) st_shortcut_open(block, uc->mask);
+    if (!arrived || block->call.sysno != __NR_rt_sigreturn) st_shortcut_open(block, uc->mask);
     st_exit(block);
     if (registered != (uint64_t)block && st_state.dispatch) registered = st_register_again(block);
     if (registered == (uint64_t)block && st_may_leave(uc)) st_go(block, uc);

@@ -293,6 +293,13 @@ static void note_object(struct st_object *object, int32_t fd, const struct st_el
     object->high = image->base + elf->high;
 }
 
+static uint64_t features(const struct stack *stack)
+{
+    for (const uint64_t *at = stack->auxv; at[0]; at += 2)
+        if (at[0] == AT_HWCAP2) return at[1];
+    return 0;
+}
+
 static _Noreturn void start(struct stack *stack, const struct orders *orders)
 {
     struct st_elf elf, other;
@@ -319,6 +326,7 @@ static _Noreturn void start(struct stack *stack, const struct orders *orders)
     set_name((const uint8_t *)name);
     st_state.ldso_low = interpreter.code_low;
     st_state.ldso_high = interpreter.code_high;
+    st_patch_own(st_state.plan, features(stack));
     st_seal();
     if (st_state.ring->armed == 1) st_state.ring->armed = 2;
     trace_exec(stack, orders, objects);

@@ -16,6 +16,7 @@
 #define TEXT 5      /* PROT_READ | PROT_EXEC */
 #define WRITABLE 7
 #define MEMBARRIER_SYNC_CORE (1 << 5)
+#define MEMBARRIER_REGISTER_SYNC_CORE (1 << 6)
 #define SYSCALL 0x050f /* the instruction, as 16 bits */
 
 /* By the number of the stub: how often the site's calls arrived that need not. */
@@ -37,6 +38,10 @@ static int reads(void *to, uint64_t from, uint64_t size)
 static int ours(uint32_t sysno)
 {
     switch (sysno) {
+    case __NR_readlink: /* of /proc/self/exe, which is the loader for the kernel */
+    case __NR_readlinkat:
+    case __NR_close_range:
+    case __NR_ptrace: return !st_state.dispatch;
     case __NR_rt_sigaction:
     case __NR_rt_sigprocmask:
     case __NR_rt_sigreturn:
@@ -114,17 +119,27 @@ void st_patch_engage(const struct st_plan *plan)
 
 /* ---- where a thread is ---------------------------------------------------------------------------------- */
 
-/* A thread on its way through jump or entry is shown at its site: before the call, or after the entry's own. */
-void st_patch_show(struct st_regs *regs)
+/* A thread in an entry is shown at its site: before the call, or after the entry's own. */
+int st_patch_show_entry(struct st_regs *regs)
 {
     const struct st_patching *p = patching();
     for (uint32_t a = 0; a < p->arena_count; a++) {
         const struct st_patch_arena *arena = &p->arenas[a];
         uint64_t at = regs->rip - arena->code;
-        if (at < ST_PATCH_ENTRIES * ST_PATCH_ENTRY) {
-            regs->rip = arena->entries[at / ST_PATCH_ENTRY].after - (at % ST_PATCH_ENTRY == ST_PATCH_OWN + 2 ? 0 : 2);
-            return;
-        }
+        if (at >= ST_PATCH_CODE_BYTES) continue;
+        regs->rip = arena->entries[at / ST_PATCH_ENTRY].after - (at % ST_PATCH_ENTRY == ST_PATCH_OWN + 2 ? 0 : 2);
+        return 1;
+    }
+    return 0;
+}
+
+/* The same of one that a signal may have found on its way there, too. */
+void st_patch_show(struct st_regs *regs)
+{
+    const struct st_patching *p = patching();
+    if (st_patch_show_entry(regs)) return;
+    for (uint32_t a = 0; a < p->arena_count; a++) {
+        const struct st_patch_arena *arena = &p->arenas[a];
         for (uint32_t i = 0; i < arena->used; i++)
             if (regs->rip == arena->entries[i].jump || regs->rip == arena->entries[i].far) {
                 regs->rip = arena->entries[i].after - 2;
@@ -136,7 +151,7 @@ void st_patch_show(struct st_regs *regs)
 /* ---- the patch --------------------------------------------------------------------------------------------- */
 
 /* The one that is mapped there now, if it is the one that was when the objects were looked at. */
-static struct st_patch_object *object_of(struct st_patching *p, uint64_t address)
+static struct st_patch_object *object_of(struct st_patching *p, struct st_block *block, uint64_t address)
 {
     uint64_t sample[ST_PATCH_SAMPLE / 8], head[4];
     for (uint32_t i = 0; i < p->object_count; i++) {
@@ -145,7 +160,7 @@ static struct st_patch_object *object_of(struct st_patching *p, uint64_t address
         if (!reads(sample, object->base, sizeof sample) || !reads(head, object->frames, sizeof head)) return NULL;
         return st_patch_sum(sample, head) == object->sum ? object : NULL;
     }
-    return NULL;
+    return st_patch_find(p, block, address);
 }
 
 static struct st_patch_entry *entry_for(struct st_patch_arena *arena, uint64_t after, uint64_t stub)
@@ -181,12 +196,20 @@ static void write_jumps(const struct st_patch_place *place, uint64_t code)
     if (place->jump != place->far) write_jump(place->jump, 0xeb, ST_SHORT_JUMP, place->far, place->jump_rest);
 }
 
+static int64_t barrier(void)
+{
+    int64_t r = ST_SYS(__NR_membarrier, MEMBARRIER_SYNC_CORE);
+    if (r == -ST_EPERM && ST_SYS(__NR_membarrier, MEMBARRIER_REGISTER_SYNC_CORE) == 0) r = ST_SYS(__NR_membarrier, MEMBARRIER_SYNC_CORE);
+    return r;
+}
+
 /* The whole segment is made writable, not one page: pages that once were would stay mappings of their own. */
 static enum st_patch_result write(struct st_patching *p, struct st_patch_object *object, struct st_patch_entry *entry,
                                   const struct st_patch_place *place, uint64_t code)
 {
     uint64_t after = entry->after;
     int64_t r = protect(object, WRITABLE);
+    if (r >= 0 && !st_state.dispatch) st_patch_plan(st_state.plan);
     if (r >= 0) {
         p->open = 1 + (uint32_t)(object - p->objects);
         if (place->far) {
@@ -194,7 +217,7 @@ static enum st_patch_result write(struct st_patching *p, struct st_patch_object 
             entry->far = place->far;
             write_jumps(place, code);
         }
-        r = ST_SYS(__NR_membarrier, MEMBARRIER_SYNC_CORE); /* every core sees the jump before it can be sent there */
+        r = barrier(); /* every core sees the jump before it can be sent there */
         uint16_t jump = (uint16_t)(0xeb | (entry->jump - after) << 8);
         if (r >= 0) __atomic_store_n((uint16_t *)(after - 2), jump, __ATOMIC_SEQ_CST);
         entry->patched = r >= 0;
@@ -220,9 +243,9 @@ static int has_jumps(const struct st_patch_object *object, const struct st_patch
     return hop[0] == 0xeb && entry->jump + sizeof hop + (uint64_t)(int64_t)(int8_t)hop[1] == entry->far;
 }
 
-static enum st_patch_result patch(struct st_patching *p, uint64_t after, uint64_t stub)
+static enum st_patch_result patch(struct st_patching *p, struct st_block *block, uint64_t after, uint64_t stub)
 {
-    struct st_patch_object *object = object_of(p, after - 2);
+    struct st_patch_object *object = object_of(p, block, after - 2);
     struct st_patch_place place = {0};
     uint16_t bytes;
     if (!object) return ST_PATCH_NO_OBJECT;
@@ -239,10 +262,10 @@ static enum st_patch_result patch(struct st_patching *p, uint64_t after, uint64_
 }
 
 /* A call has arrived that passes unchanged. */
-void st_patch_arrived(uint64_t after, int32_t sysno)
+void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno)
 {
     struct st_patching *p = patching();
-    if (p->off || (uint32_t)sysno >= ST_NR_MAX || p->ways[sysno] == ST_ARRIVES) return;
+    if (p->off || (uint32_t)sysno >= ST_NR_MAX || way(st_state.plan, (uint32_t)sysno) == ST_ARRIVES) return;
     uint64_t stub = st_stub_for(after);
     if (!stub) return;
     uint8_t *count = &arrivals[(stub - (uint64_t)st_stubs) / 16];
@@ -253,7 +276,7 @@ void st_patch_arrived(uint64_t after, int32_t sysno)
     }
     if (__atomic_exchange_n(&p->lock, 1, __ATOMIC_ACQUIRE)) return; /* the next one tries again */
     if (*count != DECIDED && !p->off) {
-        enum st_patch_result result = patch(p, after, stub);
+        enum st_patch_result result = patch(p, block, after, stub);
         if (result < ST_PATCH_RESULTS) p->results[result]++;
     }
     *count = DECIDED;

@@ -10,7 +10,11 @@
  * read what the program points to but our handler. */
 void st_shortcut_open(struct st_block *block, st_mask mask)
 {
-    if (st_state.dispatch) block->own->record = mask & ST_SYNCHRONOUS ? 0 : (uint64_t)&st_records[block->index];
+    uint64_t record = mask & ST_SYNCHRONOUS ? 0 : (uint64_t)&st_records[block->index];
+    if (st_state.dispatch)
+        block->own->record = record;
+    else if (st_state.door.patching && st_state.door.patching->arena_count)
+        st_set_gs(record);
 }
 
 void st_shortcut_close(const struct st_block *block)
@@ -34,10 +38,13 @@ __attribute__((used)) uint64_t st_shortcut_enter(struct st_record *record)
 {
     struct st_block *block = st_block_at((uint32_t)(record - st_records));
     const struct st_patch_entry *entry = (const struct st_patch_entry *)record->entry;
+    struct st_call *call = &block->call;
     uint64_t to = entry->stub;
     record->due = ST_NO_EVENT;
     st_enter(block);
-    if (st_state.door.patching->ways[(uint16_t)record->sysno] != ST_RECORDED || block->python) {
+    call->sysno = record->sysno;
+    memcpy(call->args, record->args, sizeof call->args);
+    if (st_state.door.patching->ways[(uint16_t)record->sysno] != ST_RECORDED || block->python || block->traceme || st_integrity(call)) {
         to = arrive(entry);
     } else if (st_traced(block, record->sysno)) {
         record->site = entry->after;

@@ -199,7 +199,8 @@ static void clone_shared(struct st_block *block, struct st_context *uc, struct s
     child->sigsys_blocked = block->sigsys_blocked;
     child->scopes = block->scopes;
     if (st_state.dispatch) child->dispatched = ST_BORN;
-    if (st_state.door.patching && !(flags & ST_CLONE_SETTLS)) st_patch_off(); /* it has its maker's thread-local storage */
+    if (st_state.dispatch && st_state.door.patching && !(flags & ST_CLONE_SETTLS))
+        st_patch_off(); /* it has its maker's thread-local storage */
     struct st_record *record = &st_records[child->index];
     const struct st_regs *r = &uc->regs;
     record->cloning = (struct st_cloning){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}, r->rip, 0, uc->mask, flags};

@@ -313,6 +313,50 @@ st_shortcut_flags:
     jmp *%r11
 st_shortcut_end:
 
+    .globl st_set_gs            /* (base), unless the program has set it to something of its own */
+st_set_gs:
+    rdgsbase %rax
+    testq %rax, %rax
+    jz 1f
+    shrq $32, %rax
+    cmpl $0x7e90, %eax          /* ST_BLOB_BASE >> 32 */
+    jne 2f
+1:  wrgsbase %rdi
+2:  ret
+
+/* The code of an arena's entry under the loader (objects.c), copied once for each; as in module/patch_entry.S, but that a
+ * thread is known by its GS, which programs have no use for: one that does is in no record of ours, and its calls arrive. */
+    .section .rodata
+    .balign 32
+    .globl st_patch_entry, st_patch_entry_after, st_patch_entry_ways, st_patch_entry_self, st_patch_entry_traced
+st_patch_entry:
+    .byte 0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0 /* nop, 11 bytes: up to ST_PATCH_OWN */
+    movl %eax, %ecx
+    bswapl %ecx
+    movzwl %cx, %ecx            /* the upper half of the number: 0 for any that exists */
+    jrcxz 2f
+1:  syscall                     /* ST_PATCH_OWN: arrives */
+    jmpq *0x7fffffff(%rip)      /* st_patch_entry.after */
+st_patch_entry_after:
+2:  movzwl %ax, %ecx
+    movabsq $0x7fffffffffffffff, %r11
+st_patch_entry_ways:
+    movzbl (%r11,%rcx), %ecx
+    jrcxz 1b                    /* ST_ARRIVES */
+    rdgsbase %r11
+    movq %r11, %rcx
+    bswapq %rcx                 /* without touching flags: is the upper half that of our records? */
+    leal 0x6f820000(%rcx), %ecx
+    jrcxz 3f
+    jmp 1b
+3:  movq %r11, %rcx
+    leaq 0x7fffffff(%rip), %r11
+st_patch_entry_self:
+    jmpq *0x7fffffff(%rip)      /* st_patch_entry.traced */
+st_patch_entry_traced:
+    .balign 32, 0xcc
+    .text
+
 /* A traced call has run: rax its result, rcx the block's record, r11 the flags, all else the program's. The event is written
  * on the block's stack, where no frame lies now. A signal finds everything in the record (signals.c, event_under_way). */
     .globl st_trace_return, st_trace_saved, st_trace_return_end

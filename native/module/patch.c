@@ -15,11 +15,6 @@
 #include "../patching.h"
 #include "module.h"
 
-#define CODE_BYTES (ST_PATCH_ENTRIES * ST_PATCH_ENTRY)
-#define ARENA_BYTES (CODE_BYTES + ST_PATCH_ENTRIES * sizeof(struct st_patch_entry))
-#define REACH 0x7ff00000ull /* of a near jump, less an arena and the page of a gap */
-#define STEP 0x100000ull    /* between two tries for memory near an object */
-#define TRIES 64
 #define PAGE 4095ull
 
 extern const uint8_t st_patch_entry[], st_patch_entry_own[], st_patch_entry_after[], st_patch_entry_ways[], st_patch_entry_stub[],
@@ -43,40 +38,33 @@ void st_dispatch_patience(uint32_t calls)
 
 /* ---- arenas --------------------------------------------------------------------------------------------- */
 
-static int near(uint64_t address, const struct st_patch_object *object)
-{
-    uint64_t low = address < object->low ? address : object->low, high = address + ARENA_BYTES;
-    return (high > object->high ? high : object->high) - low < REACH;
-}
-
 static void *map_at(uint64_t address)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | (address ? MAP_FIXED_NOREPLACE : 0);
-    return mmap((void *)address, ARENA_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return mmap((void *)address, ST_PATCH_ARENA_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
 }
 
 /* Wherever the kernel puts it, which is near libraries, else below the object: above is its heap. */
 static void *map_near(const struct st_patch_object *object)
 {
     void *found = map_at(0);
-    if (found != MAP_FAILED && near((uint64_t)found, object)) return found;
-    if (found != MAP_FAILED) munmap(found, ARENA_BYTES);
-    for (uint64_t n = 1; n <= TRIES && object->base > n * STEP + STEP; n++) {
-        found = map_at((object->base & ~PAGE) - n * STEP);
+    if (found != MAP_FAILED && st_patch_near((uint64_t)found, object)) return found;
+    if (found != MAP_FAILED) munmap(found, ST_PATCH_ARENA_BYTES);
+    for (uint64_t n = 1; n <= ST_PATCH_TRIES && object->base > n * ST_PATCH_STEP + ST_PATCH_STEP; n++) {
+        found = map_at((object->base & ~PAGE) - n * ST_PATCH_STEP);
         if (found != MAP_FAILED) return found;
     }
     return NULL;
 }
 
-static void put(uint8_t *code, const uint8_t *end, const void *value, size_t size)
+static void put(uint8_t *code, const uint8_t *end, const void *value, uint32_t size)
 {
-    memcpy(code + (end - st_patch_entry) - size, value, size);
+    st_patch_put(code, st_patch_entry, end, value, size);
 }
 
 static void put_distance(uint8_t *code, const uint8_t *end, const void *to)
 {
-    int32_t distance = (int32_t)((const uint8_t *)to - (code + (end - st_patch_entry)));
-    put(code, end, &distance, sizeof distance);
+    st_patch_put_distance(code, st_patch_entry, end, to);
 }
 
 /* The entries' code is written once, and never again: what is a site's own is data. */
@@ -85,7 +73,7 @@ static uint32_t new_arena(const struct st_patch_object *object)
     if (patching.arena_count == ST_PATCH_ARENAS) return ST_PATCH_ARENAS;
     uint8_t *code = map_near(object);
     if (!code) return ST_PATCH_ARENAS;
-    struct st_patch_entry *entries = (struct st_patch_entry *)(code + CODE_BYTES);
+    struct st_patch_entry *entries = (struct st_patch_entry *)(code + ST_PATCH_CODE_BYTES);
     const uint8_t *ways = patching.ways;
     int32_t own = st_own_offset(), record = own + (int32_t)offsetof(struct st_own, record);
     for (uint32_t i = 0; i < ST_PATCH_ENTRIES; i++, code += ST_PATCH_ENTRY) {
@@ -98,9 +86,9 @@ static uint32_t new_arena(const struct st_patch_object *object)
         put_distance(code, st_patch_entry_after, &entries[i].after);
         put_distance(code, st_patch_entry_stub, &entries[i].stub);
     }
-    code -= CODE_BYTES;
-    if (mprotect(code, CODE_BYTES, PROT_READ | PROT_EXEC)) {
-        munmap(code, ARENA_BYTES);
+    code -= ST_PATCH_CODE_BYTES;
+    if (mprotect(code, ST_PATCH_CODE_BYTES, PROT_READ | PROT_EXEC)) {
+        munmap(code, ST_PATCH_ARENA_BYTES);
         return ST_PATCH_ARENAS;
     }
     patching.arenas[patching.arena_count] = (struct st_patch_arena){.code = (uint64_t)code, .entries = entries};
@@ -110,7 +98,7 @@ static uint32_t new_arena(const struct st_patch_object *object)
 static uint32_t arena_near(const struct st_patch_object *object)
 {
     for (uint32_t i = 0; i < patching.arena_count; i++)
-        if (near(patching.arenas[i].code, object)) return i;
+        if (st_patch_near(patching.arenas[i].code, object)) return i;
     return new_arena(object);
 }
 

@@ -11,6 +11,7 @@ from selftrace.policy.terms import Features
 OLDEST_KERNEL = (5, 15)
 _PR_GET_SECCOMP, _MSEAL, _SYS_SECCOMP = 21, 462, 317
 _GET_ACTION_AVAIL = 2
+_AT_HWCAP2, _HWCAP2_FSGSBASE = 26, 2
 
 
 def kernel_version() -> tuple[int, int]:
@@ -53,6 +54,16 @@ def _has_mseal() -> bool:
     except OSError:
         return False
     return True
+
+
+def has_gs_base() -> bool:
+    """Whether programs may set GS themselves, by which a traced thread is known without a signal (native/interposer/objects.c).
+
+    Source: arch/x86/include/uapi/asm/hwcap2.h.
+    """
+    with open("/proc/self/auxv", "rb") as file:
+        words = memoryview(file.read()).cast("Q")
+    return any(kind == _AT_HWCAP2 and value & _HWCAP2_FSGSBASE for kind, value in zip(words[::2], words[1::2], strict=True))
 
 
 def libseccomp_stamp() -> int:

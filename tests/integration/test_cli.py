@@ -172,6 +172,8 @@ def test_doctor() -> None:
     assert data["uses"]["sandbox"] == "yes: everything that was tried was refused"
     assert len(data["denials"]) > 10
     assert "allowed" not in data["denials"].values()
+    assert data["uses"]["trace"] == data["uses"]["tracing in process"] == "yes"
+    assert data["uses"]["attach"].startswith("yes")
 
 
 def test_run_a_program() -> None:
