@@ -19,7 +19,8 @@
 #define ST_PATCH_REACH 0x7ff00000ull /* of a near jump, less an arena and the page of a gap */
 #define ST_PATCH_STEP 0x100000ull    /* between two tries for memory near an object */
 #define ST_PATCH_TRIES 64
-#define ST_PATCH_OWN_PATIENCE 24 /* to find a site's file costs as much as a hundred arrivals, once */
+#define ST_PATCH_PATIENCE 8  /* arrivals: to patch a site costs about as much as that many */
+#define ST_PATCH_AT_FIRST 64 /* ... as long as no file is known: to find one and make an arena costs as much as that many */
 
 /* A file that is mapped: its executable segment, and its table of functions (.eh_frame_hdr). */
 struct st_patch_object {

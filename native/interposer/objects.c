@@ -157,12 +157,13 @@ struct st_patch_object *st_patch_find(struct st_patching *p, struct st_block *bl
     if (!base || !describe(object, base) || address < object->low || address + 2 > object->high) return NULL;
     object->arena = arena_near(p, object);
     p->object_count++;
+    p->patience = ST_PATCH_PATIENCE;
     return object;
 }
 
 /* For programs that only the loader has started: sites may be patched if threads can carry their record in GS. */
 void st_patch_own(const struct st_plan *plan, uint64_t features)
 {
-    own.patience = ST_PATCH_OWN_PATIENCE;
+    own.patience = ST_PATCH_AT_FIRST;
     if ((plan->flags & ST_PLAN_TRACE) && (features & 2 /* HWCAP2_FSGSBASE */)) st_state.door.patching = &own;
 }

@@ -20,9 +20,7 @@
 extern const uint8_t st_patch_entry[], st_patch_entry_own[], st_patch_entry_after[], st_patch_entry_ways[], st_patch_entry_stub[],
     st_patch_entry_record[], st_patch_entry_self[], st_patch_entry_traced[], st_patch_entry_end[];
 
-#define PATIENCE 8 /* to patch a site costs about as much as that many arrivals */
-
-static struct st_patching patching = {.patience = PATIENCE};
+static struct st_patching patching = {.patience = ST_PATCH_PATIENCE};
 static unsigned long long adds, subs; /* of the objects that were looked at */
 
 void st_dispatch_patches(struct st_patch_results *results)
