@@ -413,6 +413,7 @@ void st_patch_before(const struct st_plan *plan);
 void st_patch_plan(const struct st_plan *plan);
 void st_patch_engage(const struct st_plan *plan);
 void st_patch_off(void);
+void st_patch_child(void);
 void st_patch_show(struct st_regs *regs);
 int st_patch_show_entry(struct st_regs *regs);
 void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno);

@@ -261,6 +261,15 @@ static enum st_patch_result patch(struct st_patching *p, struct st_block *block,
     return write(p, object, entry, &place, code);
 }
 
+/* In a fork's child, under the loader: whoever was patching is not in it. A text that was just being written is closed. */
+void st_patch_child(void)
+{
+    struct st_patching *p = patching();
+    if (!p || st_state.dispatch) return; /* else the module does it */
+    if (p->open) protect(&p->objects[p->open - 1], TEXT);
+    p->lock = p->open = 0;
+}
+
 /* A call has arrived that passes unchanged. */
 void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno)
 {

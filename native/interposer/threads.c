@@ -292,6 +292,7 @@ static void fork_child(struct st_block *block)
     st_state.main_tid = block->tid;
     block->pid = st_state.pid;
     block->sighand->lock = 0;
+    st_patch_child();
     if (block->vforks) { /* forked by a vfork child: nobody waits here any more */
         st_state.sighand = *block->sighand;
         block->sighand = &st_state.sighand;
