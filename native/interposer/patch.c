@@ -209,7 +209,7 @@ static enum st_patch_result write(struct st_patching *p, struct st_patch_object 
 {
     uint64_t after = entry->after;
     int64_t r = protect(object, WRITABLE);
-    if (r >= 0 && !st_state.dispatch) st_patch_plan(st_state.plan);
+    if (r >= 0 && !st_state.dispatch && !p->results[ST_PATCH_DONE]) st_patch_plan(st_state.plan); /* the only one there will be */
     if (r >= 0) {
         p->open = 1 + (uint32_t)(object - p->objects);
         if (place->far) {
