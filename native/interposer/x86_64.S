@@ -263,17 +263,29 @@ st_leave:
     movl $8, %r10d
     jmp *%r11
 
+    .macro SAVE_REGISTERS record
+    movq %rsp, ST_REC_SAVED(\record)
+    movq %rbx, ST_REC_SAVED+8(\record)
+    movq %rbp, ST_REC_SAVED+16(\record)
+    movq %r12, ST_REC_SAVED+24(\record)
+    movq %r13, ST_REC_SAVED+32(\record)
+    movq %r14, ST_REC_SAVED+40(\record)
+    movq %r15, ST_REC_SAVED+48(\record)
+    .endm
+    .macro LOAD_ARGUMENTS record
+    movq ST_REC_RDI(\record), %rdi
+    movq ST_REC_RSI(\record), %rsi
+    movq ST_REC_RDX(\record), %rdx
+    movq ST_REC_R10(\record), %r10
+    movq ST_REC_R8(\record), %r8
+    movq ST_REC_R9(\record), %r9
+    .endm
+
 /* A traced call from a patched site (module/patch_entry.S): rcx the block's record, r11 the site's st_patch_entry, all else
  * the program's. Its event is written on the block's stack, where no frame lies now. */
     .globl st_shortcut, st_shortcut_saved, st_shortcut_flags, st_shortcut_end
 st_shortcut:
-    movq %rsp, ST_REC_SAVED(%rcx)
-    movq %rbx, ST_REC_SAVED+8(%rcx)
-    movq %rbp, ST_REC_SAVED+16(%rcx)
-    movq %r12, ST_REC_SAVED+24(%rcx)
-    movq %r13, ST_REC_SAVED+32(%rcx)
-    movq %r14, ST_REC_SAVED+40(%rcx)
-    movq %r15, ST_REC_SAVED+48(%rcx)
+    SAVE_REGISTERS %rcx
     movq %rdi, ST_REC_RDI(%rcx)
     movq %rsi, ST_REC_RSI(%rcx)
     movq %rdx, ST_REC_RDX(%rcx)
@@ -301,12 +313,7 @@ st_shortcut_flags:
     pushq ST_REC_SAVED+56(%rbx)
     popfq
     movq %rbx, %rcx
-    movq ST_REC_RDI(%rcx), %rdi
-    movq ST_REC_RSI(%rcx), %rsi
-    movq ST_REC_RDX(%rcx), %rdx
-    movq ST_REC_R10(%rcx), %r10
-    movq ST_REC_R8(%rcx), %r8
-    movq ST_REC_R9(%rcx), %r9
+    LOAD_ARGUMENTS %rcx
     movslq ST_REC_SYSNO(%rcx), %rax
     movq ST_REC_SAVED+8(%rcx), %rbx
     movq ST_REC_SAVED(%rcx), %rsp
@@ -362,13 +369,7 @@ st_patch_entry_traced:
     .globl st_trace_return, st_trace_saved, st_trace_return_end
 st_trace_return:
     movq %rax, ST_REC_RESULT(%rcx)
-    movq %rsp, ST_REC_SAVED(%rcx)
-    movq %rbx, ST_REC_SAVED+8(%rcx)
-    movq %rbp, ST_REC_SAVED+16(%rcx)
-    movq %r12, ST_REC_SAVED+24(%rcx)
-    movq %r13, ST_REC_SAVED+32(%rcx)
-    movq %r14, ST_REC_SAVED+40(%rcx)
-    movq %r15, ST_REC_SAVED+48(%rcx)
+    SAVE_REGISTERS %rcx
     movq %r11, ST_REC_SAVED+56(%rcx)
 st_trace_saved:
     movq ST_REC_ALTSTACK(%rcx), %rbx
@@ -383,12 +384,7 @@ st_trace_saved:
     pushq ST_REC_SAVED+56(%rbx)
     popfq
     movq %rbx, %rcx
-    movq ST_REC_RDI(%rcx), %rdi
-    movq ST_REC_RSI(%rcx), %rsi
-    movq ST_REC_RDX(%rcx), %rdx
-    movq ST_REC_R10(%rcx), %r10
-    movq ST_REC_R8(%rcx), %r8
-    movq ST_REC_R9(%rcx), %r9
+    LOAD_ARGUMENTS %rcx
     movq ST_REC_SAVED+56(%rcx), %r11
     movq ST_REC_RESULT(%rcx), %rax
     movq ST_REC_SAVED+8(%rcx), %rbx
@@ -401,13 +397,7 @@ st_trace_return_end:
 /* User dispatch: parent and child of a clone, come back through the child's stub with all signals blocked. rcx is where in
  * the stub. Each saves its registers in its own block's record, and goes on there. */
     .macro SAVE_IN record
-    movq %rsp, ST_REC_SAVED(\record)
-    movq %rbx, ST_REC_SAVED+8(\record)
-    movq %rbp, ST_REC_SAVED+16(\record)
-    movq %r12, ST_REC_SAVED+24(\record)
-    movq %r13, ST_REC_SAVED+32(\record)
-    movq %r14, ST_REC_SAVED+40(\record)
-    movq %r15, ST_REC_SAVED+48(\record)
+    SAVE_REGISTERS \record
     movq %r11, ST_REC_SAVED+56(\record)
     .endm
     .macro RECORD_OF_STUB
