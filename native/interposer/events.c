@@ -73,6 +73,14 @@ static uint8_t *place(const struct st_ring_header *ring, uint64_t position)
     return (uint8_t *)ST_TRACE_ADDRESS + (position & (ring->trace_size - 1));
 }
 
+/* Whether a stamp has been written, and perhaps been read since: then the place may be another frame's. In this order: what
+ * nobody has written nobody has read. */
+static int is_there(const struct st_ring_header *ring, const uint64_t *at, uint64_t stamp, uint64_t position)
+{
+    if (__atomic_load_n(at, __ATOMIC_ACQUIRE) == stamp) return 1;
+    return __atomic_load_n(&ring->trace_consumed, __ATOMIC_ACQUIRE) > position;
+}
+
 /* Once more, if a signal came in between: the same bytes to the same place, unless they are there already. */
 static void publish(struct st_block *block, uint64_t position)
 {
@@ -80,12 +88,12 @@ static void publish(struct st_block *block, uint64_t position)
     const struct st_event *event = (const struct st_event *)block->frame;
     uint64_t pad = padding(ring, position, event->size);
     if (pad) {
-        __atomic_store_n((uint64_t *)place(ring, position), ST_EVENT_PAD + position, __ATOMIC_RELEASE);
+        uint64_t *at = (uint64_t *)place(ring, position), stamp = ST_EVENT_PAD + position;
+        if (!is_there(ring, at, stamp, position)) __atomic_store_n(at, stamp, __ATOMIC_RELEASE);
         position += pad;
     }
     struct st_event *to = (struct st_event *)place(ring, position);
-    if (__atomic_load_n(&to->stamp, __ATOMIC_RELAXED) == ST_EVENT_STAMP + position) return;
-    if (__atomic_load_n(&ring->trace_consumed, __ATOMIC_ACQUIRE) > position) return;
+    if (is_there(ring, &to->stamp, ST_EVENT_STAMP + position, position)) return;
     memcpy((uint8_t *)to + 8, (const uint8_t *)event + 8, event->size - 8);
     __atomic_store_n(&to->stamp, ST_EVENT_STAMP + position, __ATOMIC_RELEASE);
 }
