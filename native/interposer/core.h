@@ -416,6 +416,7 @@ void st_patch_off(void);
 void st_patch_child(void);
 void st_patch_show(struct st_regs *regs);
 int st_patch_show_entry(struct st_regs *regs);
+void st_patch_touched(const struct st_call *call);
 void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno);
 void st_patch_own(const struct st_plan *plan, uint64_t features);
 struct st_patch_object *st_patch_find(struct st_patching *p, struct st_block *block, uint64_t address);

@@ -126,13 +126,13 @@ static void read_line(const uint8_t *at, const uint8_t *end, struct mapping *m)
     if (file != before) m->base = m->offset ? 0 : m->low;
 }
 
-/* The text that has the address: its file's first address, 0 for none. buffer: room for `size` bytes. */
-static uint64_t base_of(uint64_t address, uint8_t *buffer, uint64_t size)
+/* The text that has the address, and its file's first address, 0 for none. buffer: room for `size` bytes. */
+static struct mapping mapping_of(uint64_t address, uint8_t *buffer, uint64_t size)
 {
     struct mapping m = {0};
     uint64_t used = 0;
     int64_t got, fd = ST_SYS(__NR_openat, -100 /* AT_FDCWD */, "/proc/self/maps", 02000000 /* O_CLOEXEC */, 0);
-    if (fd < 0) return 0;
+    if (fd < 0) return m;
     while ((got = ST_SYS(__NR_read, fd, buffer + used, size - used)) > 0 && m.high <= address) {
         const uint8_t *line = buffer, *end = buffer + used + got;
         for (const uint8_t *at = line; at < end && m.high <= address; at++)
@@ -144,7 +144,8 @@ static uint64_t base_of(uint64_t address, uint8_t *buffer, uint64_t size)
         memmove(buffer, line, used);
     }
     ST_SYS(__NR_close, fd);
-    return m.text && address >= m.low && address < m.high ? m.base : 0;
+    if (!m.text || address < m.low || address >= m.high) m.base = 0;
+    return m;
 }
 
 /* The file that is mapped at the address, as an object that was not known yet. */
@@ -153,8 +154,9 @@ struct st_patch_object *st_patch_find(struct st_patching *p, struct st_block *bl
     struct st_patch_object *object = &p->objects[p->object_count];
     if (st_state.dispatch || looks == LOOKS || p->object_count == ST_PATCH_OBJECTS) return NULL;
     looks++;
-    uint64_t base = base_of(address, block->frame, sizeof block->frame);
-    if (!base || !describe(object, base) || address < object->low || address + 2 > object->high) return NULL;
+    struct mapping m = mapping_of(address, block->frame, sizeof block->frame);
+    if (!m.base || !describe(object, m.base) || address < object->low || address + 2 > object->high) return NULL;
+    if (m.low > object->low || m.high < object->high) return NULL; /* not as it was mapped: some of it is the program's to write */
     object->arena = arena_near(p, object);
     p->object_count++;
     p->patience = ST_PATCH_PATIENCE;

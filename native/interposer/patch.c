@@ -17,6 +17,7 @@
 #define WRITABLE 7
 #define MEMBARRIER_SYNC_CORE (1 << 5)
 #define MEMBARRIER_REGISTER_SYNC_CORE (1 << 6)
+#define MAP_FIXED 0x10
 #define SYSCALL 0x050f /* the instruction, as 16 bits */
 
 /* By the number of the stub: how often the site's calls arrived that need not. */
@@ -133,18 +134,33 @@ int st_patch_show_entry(struct st_regs *regs)
     return 0;
 }
 
+/* Whether a jump of ours is at the address, still: the file that it was written into may be gone. Read through the kernel: a
+ * fault here, where a signal is delivered, would be the last. */
+static int jumps(uint64_t at, uint64_t to)
+{
+    uint8_t bytes[ST_FAR_JUMP] = {0};
+    int32_t distance;
+    const uint64_t here[2] = {(uint64_t)bytes, sizeof bytes}, there[2] = {at, sizeof bytes};
+    if (ST_SYS(__NR_process_vm_readv, ST_SYS(__NR_getpid), here, 1, there, 1, 0) < ST_SHORT_JUMP) return 0;
+    if (bytes[0] == 0xeb) return at + ST_SHORT_JUMP + (uint64_t)(int64_t)(int8_t)bytes[1] == to;
+    memcpy(&distance, bytes + 1, sizeof distance);
+    return bytes[0] == 0xe9 && at + ST_FAR_JUMP + (uint64_t)(int64_t)distance == to;
+}
+
 /* The same of one that a signal may have found on its way there, too. */
 void st_patch_show(struct st_regs *regs)
 {
     const struct st_patching *p = patching();
+    uint64_t at = regs->rip;
     if (st_patch_show_entry(regs)) return;
     for (uint32_t a = 0; a < p->arena_count; a++) {
         const struct st_patch_arena *arena = &p->arenas[a];
-        for (uint32_t i = 0; i < arena->used; i++)
-            if (regs->rip == arena->entries[i].jump || regs->rip == arena->entries[i].far) {
-                regs->rip = arena->entries[i].after - 2;
-                return;
-            }
+        for (uint32_t i = 0; i < arena->used; i++) {
+            const struct st_patch_entry *entry = &arena->entries[i];
+            if (at != entry->jump && at != entry->far) continue;
+            if (jumps(at, at == entry->far ? arena->code + (uint64_t)i * ST_PATCH_ENTRY : entry->far)) regs->rip = entry->after - 2;
+            return;
+        }
     }
 }
 
@@ -270,10 +286,30 @@ void st_patch_child(void)
     p->lock = p->open = 0;
 }
 
+/* The program changes what is mapped where: a file of whose text it takes something is as it wants it, and patched no more. */
+void st_patch_touched(const struct st_call *call)
+{
+    struct st_patching *p = patching();
+    const uint64_t *args = call->args;
+    switch (call->sysno) {
+    case __NR_mmap:
+        if (!(args[3] & MAP_FIXED)) return;
+        break;
+    case __NR_munmap:
+    case __NR_mprotect:
+    case __NR_pkey_mprotect:
+    case __NR_mremap: break;
+    default: return;
+    }
+    for (uint32_t i = 0; i < p->object_count; i++)
+        if (args[0] < p->objects[i].high && args[0] + args[1] > p->objects[i].low) p->objects[i].arena = ST_PATCH_ARENAS;
+}
+
 /* A call has arrived that passes unchanged. */
 void st_patch_arrived(struct st_block *block, uint64_t after, int32_t sysno)
 {
     struct st_patching *p = patching();
+    st_patch_touched(&block->call);
     if (p->off || (uint32_t)sysno >= ST_NR_MAX || way(st_state.plan, (uint32_t)sysno) == ST_ARRIVES) return;
     uint64_t stub = st_stub_for(after);
     if (!stub) return;

@@ -46,7 +46,11 @@ __attribute__((used)) uint64_t st_shortcut_enter(struct st_record *record)
     memcpy(call->args, record->args, sizeof call->args);
     if (st_state.door.patching->ways[(uint16_t)record->sysno] != ST_RECORDED || block->python || block->traceme || st_integrity(call)) {
         to = arrive(entry);
-    } else if (st_traced(block, record->sysno)) {
+        st_exit(block);
+        return to;
+    }
+    st_patch_touched(call);
+    if (st_traced(block, record->sysno)) {
         record->site = entry->after;
         record->flags = record->delay_exit_us = record->signal = record->poke = record->post = 0;
         st_trace_enter(block, record);

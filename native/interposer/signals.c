@@ -3,6 +3,7 @@
 #include "core.h"
 
 #define SYS_SECCOMP 1
+#define TRAP_TRACE 2
 #define ACTION_FLAGS 0xdc000807ull /* what the kernel keeps of sa_flags */
 
 static void lock(struct st_sighand *hand)
@@ -284,6 +285,17 @@ static int fixed_up(int32_t signal, struct st_frame *frame)
     return 1;
 }
 
+/* A thread that steps through its own code (EFLAGS.TF) has taken a step in ours: none that it sees. Shown at its site, it would
+ * take it for ever. */
+static int stepped(int32_t signal, struct st_frame *frame, uint64_t at)
+{
+    struct st_regs *regs = &frame->context.regs;
+    if (!st_state.door.patching || signal != ST_SIGTRAP || frame->info.code != TRAP_TRACE) return 0;
+    if (regs->rip == at && !st_in_blob(at)) return 0;
+    regs->rip = at;
+    return 1;
+}
+
 /* A signal sent while our handler had to keep SIGSEGV open: it waits until the handler is done. */
 static int postponed(int32_t signal, struct st_frame *frame)
 {
@@ -385,9 +397,10 @@ uint64_t st_deliver(int32_t signal, struct st_frame *frame, uint64_t out[3])
 {
     struct st_context *uc = &frame->context;
     out[2] = 0;
+    uint64_t at = uc->regs.rip;
     if (st_state.door.patching) st_patch_show(&uc->regs);
     struct st_block *block = st_state.dispatch ? st_arrived(frame, out) : NULL;
-    if (fixed_up(signal, frame) || postponed(signal, frame)) return 0;
+    if (fixed_up(signal, frame) || stepped(signal, frame, at) || postponed(signal, frame)) return 0;
     if (st_is_order(signal, &frame->info)) return st_obey(block, frame, out);
     if (!block && st_state.dispatch) return bystander(signal, frame, out);
     if (!block) block = st_block_of(uc);

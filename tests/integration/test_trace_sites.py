@@ -85,3 +85,24 @@ def test_text_that_is_read(tmp_path: Path) -> None:
         found.append([line for line in lines if line.startswith(("read(0", "write(1"))])
     assert len(found[0]) > 29_000
     assert found[0] == found[1]
+
+
+@pytest.fixture(scope="module")
+def retouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is missing")
+    directory = tmp_path_factory.mktemp("retouched")
+    sites = [str(HERE / "sites.c")]
+    subprocess.run(["gcc", "-O1", "-o", str(directory / "program"), str(HERE / "retouched.c"), *sites, "-ldl"], check=True)
+    subprocess.run(["gcc", "-O1", "-shared", "-fPIC", "-o", str(directory / "library.so"), *sites], check=True)
+    return directory
+
+
+@pytest.mark.parametrize("what", ["1", "2", "3", "library"])
+def test_a_program_that_changes_its_text_or_steps_through_it(retouched: Path, tmp_path: Path, what: str) -> None:
+    """What it makes writable stays so; steps end; a signal finds it where it is, though a jump of ours was there once."""
+    program = [str(retouched / "program"), what, *([str(retouched / "library.so")] if what == "library" else [])]
+    done = subprocess.run([*TRACE, "-o", str(tmp_path / "text"), *program], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    if what != "library":
+        assert subprocess.run(program, timeout=300).returncode == 0
