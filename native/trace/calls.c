@@ -100,6 +100,7 @@ void st_line_exit(struct st_lines *l, struct thread *t, const struct st_exit *fr
     int shown = t->in_call && t->shown;
     t->in_call = 0;
     if (!shown || begun->event.sysno != frame->event.sysno) return;
+    if ((frame->event.flags & ST_EVENT_CANCELLED) && (st_filtered(l) || st_line_undo(l, t))) return; /* it was not made */
     l->site = begun->site;
     l->number = begun->event.sysno;
     st_line_decoder(l, &d, NULL, begun, (uint32_t)t->entry.used);

@@ -131,6 +131,18 @@ void st_line_end(struct st_lines *l, struct thread *t, struct st_buffer *b)
     t->line_start = 0;
 }
 
+/* The thread's unfinished line as if it had never begun. 0: it has been handed out, or others' lines follow. */
+int st_line_undo(struct st_lines *l, struct thread *t)
+{
+    struct st_buffer *b = st_line_target(l, t);
+    uint64_t taken = l->options.split ? t->taken : l->taken, start = l->options.split ? t->line_start - 1 : l->open_start;
+    if (!st_line_open(l, t) || start < taken) return 0;
+    b->used = start - taken;
+    l->open_tid = 0;
+    t->line_start = 0;
+    return 1;
+}
+
 int st_line_open(const struct st_lines *l, const struct thread *t)
 {
     return l->options.split ? t->line_start != 0 : l->open_tid == t->tid;

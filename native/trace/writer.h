@@ -52,6 +52,7 @@ void st_line_interrupt(struct st_lines *l, int32_t tid);
 struct st_buffer *st_line_begin(struct st_lines *l, struct thread *t, uint64_t time);
 void st_line_end(struct st_lines *l, struct thread *t, struct st_buffer *b);
 int st_line_open(const struct st_lines *l, const struct thread *t);
+int st_line_undo(struct st_lines *l, struct thread *t);
 void st_line_align(struct st_lines *l, struct thread *t, struct st_buffer *b, uint64_t start);
 int st_bit(const uint64_t *bits, int32_t n, unsigned words);
 void st_line_decoder(struct st_lines *l, struct st_decoder *d, struct st_buffer *out, const struct st_entry *entry, uint32_t size);
