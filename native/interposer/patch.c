@@ -76,7 +76,7 @@ static uint8_t way(const struct st_plan *plan, uint32_t sysno)
 {
     const struct st_call_entry *entry = (const struct st_call_entry *)((const char *)plan + plan->calls) + sysno;
     if (ours(sysno) || entry->gates.count || entry->rules.count || entry->paths.count || entry->address) return ST_ARRIVES;
-    if (!entry->traced) return ST_QUIET;
+    if (!entry->traced) return st_state.dispatch ? ST_QUIET : ST_ARRIVES; /* seccomp's filter has brought it: it is to be counted */
     return plan->flags & (ST_PLAN_STACK | ST_PLAN_STACK_PYTHON | ST_PLAN_NAMES) ? ST_ARRIVES : ST_RECORDED;
 }
 
