@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 
 from selftrace.kernel.features import probe
 from selftrace.policy.terms import Features
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: what we start would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descendants() -> set[int]:
