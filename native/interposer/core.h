@@ -107,6 +107,16 @@ struct st_regs {
     uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, error, trap, oldmask, cr2,
         fpstate, reserved[8];
 };
+static inline void st_put_args(struct st_regs *regs, const uint64_t args[6])
+{
+    regs->rdi = args[0];
+    regs->rsi = args[1];
+    regs->rdx = args[2];
+    regs->r10 = args[3];
+    regs->r8 = args[4];
+    regs->r9 = args[5];
+}
+
 struct st_context {
     uint64_t flags, link;
     struct st_stack stack;
@@ -319,7 +329,6 @@ int64_t st_sys(int64_t nr, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e
 #define ST_SYS(...) ST_SYS_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
 uint64_t st_stub_for(uint64_t site);
 uint64_t st_block_stub(const struct st_block *block, uint32_t which);
-void st_put_args(struct st_regs *regs, const uint64_t args[6]);
 void st_pass(struct st_block *block, struct st_context *uc);
 void st_pass_changed(struct st_block *block, struct st_context *uc, const uint64_t args[6]);
 void st_pass_hooked(struct st_block *block, struct st_context *uc, const uint64_t args[6]);

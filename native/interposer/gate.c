@@ -72,16 +72,6 @@ uint64_t st_block_stub(const struct st_block *block, uint32_t which)
     return (uint64_t)st_block_stubs + 256ull * block->index + which;
 }
 
-void st_put_args(struct st_regs *regs, const uint64_t args[6])
-{
-    regs->rdi = args[0];
-    regs->rsi = args[1];
-    regs->rdx = args[2];
-    regs->r10 = args[3];
-    regs->r8 = args[4];
-    regs->r9 = args[5];
-}
-
 /* Whether a fault has something to do when the call is over. */
 static int hooked(const struct st_call *call)
 {

@@ -1,9 +1,9 @@
-/* Sites whose calls need not arrive. Under user dispatch every call of a thread does, at twelve times its price; from a site
- * that has arrived a few times with calls that nobody judges, they go through the gate without a signal:
+/* Sites whose calls need not arrive. One that arrives costs ten times its price, and under user dispatch every call of a thread
+ * does; from a site that has arrived a few times with calls that nobody judges, they go through the gate without a signal:
  *
  *     site:     syscall      becomes  jmp jump        2 bytes, one store: threads see one or the other
  *     jump:     padding      becomes  jmp entry       between two functions, where nothing is ever executed
- *     entry:    in an arena near by: is the thread under dispatch, and the number one that nobody wants to see? Then on to
+ *     entry:    in an arena near by: is the thread one of ours, and the number one that nobody wants to see? Then on to
  *               the site's stub in the gate. One that is recorded, and no more? To shortcut.c. Else the entry's own
  *               `syscall`: it arrives, or is native, as the site's would.
  *

@@ -37,16 +37,6 @@ uint8_t *st_put_number(uint8_t *at, int64_t value)
     return at + snprintf((char *)at, 21, "%lld", (long long)value);
 }
 
-void st_put_args(struct st_regs *regs, const uint64_t args[6])
-{
-    regs->rdi = args[0];
-    regs->rsi = args[1];
-    regs->rdx = args[2];
-    regs->r10 = args[3];
-    regs->r8 = args[4];
-    regs->r9 = args[5];
-}
-
 /* A name as the program means it: /proc/self is its own, and so is the root. */
 static const char *outside_name(const char *name, char *out, size_t size)
 {

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 import selftrace
+from selftrace.doctor import diagnose
 from tests.waiting import PATIENCE_S
 
 Script = Callable[..., str]
@@ -174,6 +175,12 @@ def test_doctor() -> None:
     assert "allowed" not in data["denials"].values()
     assert data["uses"]["trace"] == data["uses"]["tracing in process"] == "yes"
     assert data["uses"]["attach"].startswith("yes")
+
+
+def test_doctor_says_what_a_missing_feature_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("selftrace.kernel.features.has_gs_base", lambda: False)
+    monkeypatch.setattr("selftrace.doctor._try_denials", lambda found: None)
+    assert any("FSGSBASE" in note and "every call costs a signal" in note for note in diagnose().notes)
 
 
 def test_run_a_program() -> None:

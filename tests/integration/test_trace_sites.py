@@ -13,6 +13,7 @@ import pytest
 
 from selftrace.kernel.features import has_gs_base
 from tests.integration.traced import events_of
+from tests.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
 TRACE = [sys.executable, "-m", "selftrace", "trace"]
@@ -40,7 +41,7 @@ def has_table(program: Path) -> bool:
 def traced(program: Path, capture: Path, *words: str) -> int:
     """Runs it; how many calls it says that it has made."""
     command = [*TRACE, *words, "-o", str(capture), str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     made, patched = done.stdout.split()
     assert patched == ("1" if has_table(program) else "0")
@@ -48,12 +49,12 @@ def traced(program: Path, capture: Path, *words: str) -> int:
 
 
 def test_a_program_that_looks_for_it(program: Path, tmp_path: Path) -> None:
-    plain = subprocess.run([str(program)], capture_output=True, text=True, timeout=300)
+    plain = subprocess.run([str(program)], capture_output=True, text=True, timeout=PATIENCE_S)
     assert plain.stdout.split()[1:] == ["0"], plain.stdout
     capture = tmp_path / "patched.strc"
     made = traced(program, capture)
     words = [sys.executable, "-m", "selftrace", "report", str(capture), "--format", "summary"]
-    table = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300).stdout
+    table = subprocess.run(words, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
     assert {line.split()[-1]: int(line.split()[3]) for line in table.splitlines() if "getppid" in line} == {"getppid": made}
 
 
@@ -63,6 +64,19 @@ def test_each_call_once_with_its_result(program: Path, tmp_path: Path) -> None:
     seen = Counter((event.name, event.result) for event in events_of(capture) if event.kind == "call")
     assert sum(count for (name, _), count in seen.items() if name == "getppid") == made
     assert seen["access", -14] == 600 and ("getppid", None) not in seen
+
+
+@pytest.mark.parametrize(
+    ("words", "argument"), [([], "full"), (["--backend", "ptrace"], "")], ids=["no descriptor", "from outside"]
+)
+def test_programs_that_stay_as_they_are(program: Path, tmp_path: Path, words: list[str], argument: str) -> None:
+    """Where the file of a site cannot be looked for, and where nothing is done inside at all."""
+    text = tmp_path / "text"
+    command = [*TRACE, *words, "-e", "trace=getppid", "-o", str(text), str(program), *filter(None, [argument])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    made, patched = done.stdout.split()
+    assert (done.returncode, patched) == (0, "0")
+    assert len(re.findall(r"getppid(?:\(| resumed>)\) += \d", text.read_text())) == int(made)
 
 
 def test_calls_that_are_put_off_are_no_lines(program: Path, tmp_path: Path) -> None:
@@ -79,7 +93,7 @@ def test_registers_are_read_when_they_are_wanted(program: Path, tmp_path: Path) 
     """With -k each call arrives, and has its stack."""
     text = tmp_path / "text"
     traced = subprocess.run(
-        [*TRACE, "-k", "-e", "trace=access", "-o", str(text), str(program)], capture_output=True, text=True, timeout=300
+        [*TRACE, "-k", "-e", "trace=access", "-o", str(text), str(program)], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert traced.stdout.split()[1:] == ["0"]
     assert text.read_text().count("(padded+0x") == 600
@@ -91,7 +105,7 @@ def test_text_that_is_read(tmp_path: Path) -> None:
     command = ["dd", f"if={tmp_path / 'many'}", "of=/dev/null", "bs=7", "status=none"]
     found = []
     for words in ([], ["-k"]):
-        subprocess.run([*TRACE, *words, "-o", str(tmp_path / "text"), *command], check=True, timeout=300)
+        subprocess.run([*TRACE, *words, "-o", str(tmp_path / "text"), *command], check=True, timeout=PATIENCE_S)
         lines = (tmp_path / "text").read_text().splitlines()
         found.append([line for line in lines if line.startswith(("read(0", "write(1"))])
     assert len(found[0]) > 29_000
@@ -113,7 +127,7 @@ def retouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_program_that_changes_its_text_or_steps_through_it(retouched: Path, tmp_path: Path, what: str) -> None:
     """What it makes writable stays so; steps end; a signal finds it where it is, though a jump of ours was there once."""
     program = [str(retouched / "program"), what, *([str(retouched / "library.so")] if what == "library" else [])]
-    done = subprocess.run([*TRACE, "-o", str(tmp_path / "text"), *program], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*TRACE, "-o", str(tmp_path / "text"), *program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     if what != "library":
-        assert subprocess.run(program, timeout=300).returncode == 0
+        assert subprocess.run(program, timeout=PATIENCE_S).returncode == 0
