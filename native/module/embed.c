@@ -17,14 +17,17 @@ static void before_fork(void)
 {
     fork_held = !PyGILState_Check(); /* a handler's own os.fork has done it */
     if (!fork_held) return;
+    st_know_thread();
     fork_gil = PyGILState_Ensure();
     PyOS_BeforeFork();
+    st_births_hold();
     st_allocator_hold();
 }
 
 static void parent_after_fork(void)
 {
     st_allocator_release();
+    st_births_release();
     PyOS_AfterFork_Parent();
     PyGILState_Release(fork_gil);
 }
@@ -32,6 +35,7 @@ static void parent_after_fork(void)
 static void child_after_fork(void)
 {
     st_allocator_release();
+    st_births_release();
     st_forget_helpers();
     PyOS_AfterFork_Child();
     if (fork_gil == PyGILState_UNLOCKED)
@@ -77,6 +81,7 @@ const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys,
 {
     (void)keys;
     (void)count;
+    st_know_thread();
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

@@ -78,6 +78,46 @@ static int64_t now_ns(void)
     return now.tv_sec * 1000000000ll + now.tv_nsec;
 }
 
+/* ---- threads that Python does not know ----------------------------------------------------------- */
+
+/* PyThreadState_New takes a lock of Python's without the GIL. A fork's child that inherits it taken waits for ever (3.11 asks
+ * for it before it makes it new), so a fork waits until no thread is being made known. */
+static pthread_mutex_t births = PTHREAD_MUTEX_INITIALIZER;
+
+void st_births_hold(void)
+{
+    pthread_mutex_lock(&births);
+}
+
+void st_births_release(void)
+{
+    pthread_mutex_unlock(&births);
+}
+
+static void child_of_fork(void)
+{
+    st_births_release();
+    st_forget_helpers();
+}
+
+static void watch_forks(void)
+{
+    static uint32_t watched;
+    if (change(&watched, 0, 1)) pthread_atfork(st_births_hold, st_births_release, child_of_fork);
+}
+
+/* Before PyGILState_Ensure, which then finds the thread's state; PyGILState_Release deletes it. */
+void st_know_thread(void)
+{
+    if (PyGILState_GetThisThreadState()) return;
+    watch_forks();
+    st_births_hold();
+    PyThreadState *own = PyThreadState_New(PyInterpreterState_Main());
+    st_births_release();
+    if (!own) Py_FatalError("no memory for a thread that runs a handler");
+    own->gilstate_counter = 0; /* nobody holds it yet */
+}
+
 /* ---- the helper threads -------------------------------------------------------------------------- */
 
 static struct request *find_request(uint32_t from, uint32_t to)
@@ -89,6 +129,7 @@ static struct request *find_request(uint32_t from, uint32_t to)
 
 static void serve(struct request *request)
 {
+    st_know_thread();
     PyGILState_STATE gil = PyGILState_Ensure();
     __atomic_fetch_add(&busy, 1, __ATOMIC_ACQ_REL);
     if (change(&request->state, CLAIMED, RUNNING)) {
@@ -184,8 +225,7 @@ static int wait_for(struct request *request, uint32_t state, int64_t deadline)
 
 static void ask_helper(struct st_call *call)
 {
-    static uint32_t at_fork;
-    if (change(&at_fork, 0, 1)) pthread_atfork(NULL, NULL, st_forget_helpers);
+    watch_forks();
     struct request *request = new_request(call);
     if (!request) return fail(call, "too many Python handlers wait for the GIL at once");
     need_helper();
@@ -244,6 +284,7 @@ static void ask(struct st_call *call)
     if (PyGILState_Check()) {
         run(call);
     } else if (gil_is_free()) {
+        st_know_thread();
         PyGILState_STATE gil = PyGILState_Ensure();
         run(call);
         PyGILState_Release(gil);

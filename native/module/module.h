@@ -128,6 +128,10 @@ const char *st_embed(const struct st_bundle *bundle, const uint32_t *keys, uint3
 const char *st_embed_adopt(const struct st_bundle *bundle, const uint32_t *keys, uint32_t count);
 void st_embed_fork(int step); /* around a fork of the program's: 0 before it, 1 in the parent, 2 in the child */
 void st_forget_helpers(void);
+/* Before PyGILState_Ensure, in a thread that Python may not know. Births are held meanwhile, and over a fork: see hook.c. */
+void st_know_thread(void);
+void st_births_hold(void);
+void st_births_release(void);
 void st_allocator_install(void);
 void st_allocator_hold(void);
 void st_allocator_release(void);

@@ -268,7 +268,10 @@ void probe_restart(void)
 /* open of a FIFO blocks in a call whose path the interposer has copied. */
 void probe_restart_of_changed_call(void)
 {
-    mkfifo("probe.fifo", 0600);
+    if (mkfifo("probe.fifo", 0600)) {
+        SAY("no FIFO: %d\n", errno);
+        exit(1);
+    }
     seen = 0;
     count_alarms(SA_RESTART);
     pid_t child = fork();

@@ -51,9 +51,10 @@ TRACED = [(name, backend) for name in PROBES for backend in ("trap", "ptrace") i
 @pytest.mark.parametrize(("name", "backend"), TRACED, ids=[f"{name}-{backend}" for name, backend in TRACED])
 def test_probes_as_without(name: str, backend: str, place: Path) -> None:
     command = ["/usr/bin/python3", "-c", f"import ctypes; ctypes.CDLL('{place}/probes.so').{name}()"]
-    plain = subprocess.run(command, capture_output=True, timeout=PATIENCE_S)
-    traced = subprocess.run([*TRACE, "--backend", backend, "-o", "/dev/null", *command], capture_output=True, timeout=PATIENCE_S)
-    assert plain.stdout
+    plain = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, cwd=place)
+    words = [*TRACE, "--backend", backend, "-o", "/dev/null", *command]
+    traced = subprocess.run(words, capture_output=True, timeout=PATIENCE_S, cwd=place)
+    assert plain.stdout and plain.returncode == 0
     assert (traced.stdout, traced.returncode) == (plain.stdout, plain.returncode), traced.stderr
 
 
