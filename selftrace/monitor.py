@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CONFIG, _CONTROL, _STATUS, _FIRST = 3, 4, 5, 10
+_HEARD = "d"
 _HIGH = 64
 """Descriptors are moved up to here first, so that none is overwritten while they are put in their places."""
 
@@ -108,10 +109,13 @@ class Monitor:
     def stop(self, reason: str = "c") -> None:
         """Ends the run: c cancelled, o too much output, v a violation that kills."""
         if not self._closed:
-            try:
-                os.write(self._control, reason.encode())
-            except BrokenPipeError:
-                pass
+            self._tell(reason)
+
+    def _tell(self, byte: str) -> None:
+        try:
+            os.write(self._control, byte.encode())
+        except BrokenPipeError:
+            pass
 
     def read(self) -> bool:
         """Takes what has arrived on `status_fd`, waiting if nothing has; False at the end."""
@@ -133,8 +137,10 @@ class Monitor:
             self.status.end = values
 
     def close(self) -> None:
-        """Reaps it. The program around us may have done so already, by waiting for any child."""
+        """Lets it go: without this it takes us for dead, and removes the run's directory. Then reaps it, unless the
+        program around us has done so already, by waiting for any child."""
         self._closed = True
+        self._tell(_HEARD)
         os.close(self._control)
         os.close(self.status_fd)
         try:

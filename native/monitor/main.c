@@ -1,12 +1,14 @@
 /* The monitor's life: read, start, watch, end, report. */
 #include "monitor.h"
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,28 +51,48 @@ static void report(const struct outcome *outcome)
         outcome->left);
 }
 
+/* Whether the launcher has heard how it went, and removes the directory itself; or is gone, which may be why the run ended. */
+static int launcher_heard(pid_t launcher)
+{
+    struct pollfd fds[2] = {{CONTROL_FD, POLLIN, 0}, {(int)syscall(SYS_pidfd_open, launcher, 0), POLLIN, 0}};
+    char byte = 0;
+    if (getppid() != launcher) return 0;
+    for (;;) {
+        if (poll(fds, 2, -1) < 0) continue;
+        if (!fds[0].revents || read(CONTROL_FD, &byte, 1) != 1) return 0;
+        if (byte == HEARD) return 1; /* and not what was asked of the run too late */
+    }
+}
+
+static int run(const struct config *config)
+{
+    struct outcome outcome = {.reason = "error"};
+    struct tree tree = {0};
+    pid_t first = start_tracee(config, &outcome);
+    release(config);
+    if (first <= 0) {
+        say("failed step=%s errno=%d", outcome.step, outcome.error);
+        return 1;
+    }
+    say("started pid=%d", first);
+    watch(config, first, &outcome);
+    outcome.left = tree_end(&tree);
+    add_reaped(&outcome);
+    report(&outcome);
+    return 0;
+}
+
 int main(void)
 {
     struct config config;
-    struct outcome outcome = {.reason = "error"};
-    struct tree tree = {0};
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     read_config(&config);
     close_others(&config);
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* whoever leaves its parent stays below us */
     prctl(PR_SET_DUMPABLE, 0);        /* the same user's programs do not trace us */
-    pid_t first = start_tracee(&config, &outcome);
-    if (first <= 0) {
-        say("failed step=%s errno=%d", outcome.step, outcome.error);
-        return 1;
-    }
-    release(&config);
-    say("started pid=%d", first);
-    watch(&config, first, &outcome);
-    outcome.left = tree_end(&tree);
-    add_reaped(&outcome);
-    report(&outcome);
-    if (!strcmp(outcome.reason, "launcher") && config.directory) remove_directory(config.directory);
-    return 0;
+    int failed = run(&config);
+    close(STATUS_FD);
+    if (config.directory && !launcher_heard(config.launcher)) remove_directory(config.directory);
+    return failed;
 }

@@ -3,7 +3,8 @@
  * handlers, a subreaper or a waiter.
  *
  * Descriptors: 0 1 2 the tracee's; 3 the configuration (memory file, NUL-separated key=value); 4 control (from the
- * launcher: one byte, a reason); 5 status (to the launcher: lines); from 10 on what the configuration names. */
+ * launcher: one byte, a reason to end; at the end HEARD); 5 status (to the launcher: lines); from 10 on what the
+ * configuration names. */
 #ifndef MONITOR_H
 #define MONITOR_H
 #define _GNU_SOURCE
@@ -14,6 +15,8 @@
 #include "guard.h"
 
 enum { CONFIG_FD = 3, CONTROL_FD = 4, STATUS_FD = 5 };
+
+#define HEARD 'd'
 
 #define MAX_FDS 16
 #define MAX_LIMITS 16

@@ -165,15 +165,16 @@ def test_limits_end_it() -> None:
 
 def test_nobody_to_hold_it_is_the_end(tmp_path: Path) -> None:
     """A launcher that is killed takes the programs with it, though nobody is left to say so."""
-    code = f"import os, time\nopen('{tmp_path}/pid', 'w').write(str(os.getpid()))\nos.setsid() if os.fork() == 0 else 0\ntime.sleep(1000)"
+    code = f"import os, time\nopen('{tmp_path}/pid', 'w').write(f'{{os.getpid()}} {{os.getcwd()}}')\nos.setsid() if os.fork() == 0 else 0\ntime.sleep(1000)"
     tmp_path.chmod(0o777)
     launch = f"import selftrace\nselftrace.run(code={code!r}, policy=selftrace.Policy.parse({OPEN!r}), backend='ptrace')"
     launcher = subprocess.Popen([sys.executable, "-c", launch])
     wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
-    pid = int((tmp_path / "pid").read_text())
+    pid, directory = (tmp_path / "pid").read_text().split()
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait()
     wait_for(lambda: not Path(f"/proc/{pid}").exists())
+    wait_for(lambda: not Path(directory).exists())
 
 
 def test_a_filter_that_would_answer_first_is_refused() -> None:
