@@ -490,8 +490,22 @@ int64_t st_next(struct st_call *call);
 void st_own(int32_t on);
 int64_t st_execute(struct st_call *call);
 
-/* events */
-int st_traced(const struct st_block *block, int32_t sysno);
+#define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))
+
+/* events: what every call asks is here, the rest lies apart (blob.ld.in) */
+static inline int st_speaks(const struct st_block *block) /* whether this thread has anything to say at all */
+{
+    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return 0;
+    return !st_state.ring->trace_only || st_state.ring->trace_only == block->tid;
+}
+static inline const struct st_call_entry *st_call_entry_of(int32_t sysno)
+{
+    return ST_PLAN_AT(struct st_call_entry, st_state.plan->calls) + ((uint32_t)sysno < ST_NR_MAX ? (uint32_t)sysno : ST_NR_MAX - 1);
+}
+static inline int st_traced(const struct st_block *block, int32_t sysno)
+{
+    return st_speaks(block) && (st_call_entry_of(sysno)->traced & block->scopes) != 0;
+}
 void st_trace_entry(struct st_block *block, int32_t sysno, const uint64_t args[6], uint64_t site, const struct st_regs *regs);
 void st_trace_exit(struct st_block *block, int32_t sysno, const uint64_t args[6], int64_t result, uint32_t flags);
 void st_trace_enter(struct st_block *block, struct st_record *record);
@@ -511,7 +525,5 @@ extern const char st_claimed[], st_claim_end[], st_trace_return[], st_trace_save
 void st_report(struct st_call *call, uint32_t kind, uint32_t row, int64_t result, const uint8_t *note, uint32_t length);
 void st_report_once(struct st_call *call, const uint8_t *text, uint32_t length);
 void st_used(struct st_call *call, uint32_t row, const void *key, uint32_t length);
-
-#define ST_PLAN_AT(type, offset) ((const type *)((const char *)st_state.plan + (offset)))
 
 #endif

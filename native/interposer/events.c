@@ -153,27 +153,10 @@ uint32_t st_capture_comm(int32_t tid, uint8_t *to, uint32_t most)
 
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
-/* Whether this thread has anything to say at all. */
-static int speaks(const struct st_block *block)
-{
-    if (!(st_state.plan->flags & ST_PLAN_TRACE)) return 0;
-    return !st_state.ring->trace_only || st_state.ring->trace_only == block->tid;
-}
-
-static const struct st_call_entry *entry_of(int32_t sysno)
-{
-    return ST_PLAN_AT(struct st_call_entry, st_state.plan->calls) + ((uint32_t)sysno < ST_NR_MAX ? (uint32_t)sysno : ST_NR_MAX - 1);
-}
-
-int st_traced(const struct st_block *block, int32_t sysno)
-{
-    return speaks(block) && (entry_of(sysno)->traced & block->scopes) != 0;
-}
-
 static void captured(struct st_block *block, const uint64_t args[6], int64_t result, uint32_t when)
 {
     struct st_event *event = (struct st_event *)block->frame;
-    const struct st_call_entry *entry = entry_of(event->sysno);
+    const struct st_call_entry *entry = st_call_entry_of(event->sysno);
     const struct st_capture *ops = ST_PLAN_AT(struct st_capture, st_state.plan->captures) + entry->captures.first;
     if (!entry->captures.count) return;
     event->size += st_capture_all(ops, entry->captures.count, args, result, when, st_state.plan->string_limit, block->frame + event->size,
@@ -311,7 +294,7 @@ void st_trace_chunk(struct st_block *block, uint64_t address, uint32_t kind, con
 void st_trace_signal(struct st_block *block, int32_t signal, const struct st_siginfo *info, const struct st_regs *regs)
 {
     uint64_t said = 0;
-    if (!speaks(block)) return;
+    if (!st_speaks(block)) return;
     begin(block, ST_EVENT_SIGNAL, signal, sizeof(struct st_event));
     st_trace_chunk(block, regs->rip, ST_CHUNK_MEMORY, info, sizeof *info);
     st_trace_stack(block, regs);
@@ -330,7 +313,7 @@ static void put_name(struct st_block *block)
 void st_trace_task(struct st_block *block, uint16_t kind, int32_t number, uint16_t flags)
 {
     uint64_t said = 0;
-    if (!speaks(block)) return;
+    if (!st_speaks(block)) return;
     begin(block, kind, number, sizeof(struct st_event))->flags = flags;
     put_name(block);
     finish(block, &said);
@@ -342,7 +325,7 @@ void st_trace_exec(struct st_block *block, int32_t former, const struct st_objec
 {
     uint64_t said = 0;
     uint8_t bytes[8 + sizeof objects->path];
-    if (!speaks(block)) return;
+    if (!st_speaks(block)) return;
     begin(block, ST_EVENT_EXEC, former, sizeof(struct st_event));
     for (int i = 0; i < 2; i++) {
         if (!objects[i].low) continue;
