@@ -137,9 +137,10 @@ static void filled_address(struct st_decoder *d, unsigned address, unsigned leng
     before.exiting = 0;
     const uint8_t *old = d->args[length] ? st_see(&before, d->args[length], 4) : NULL;
     const uint8_t *now = d->args[length] ? st_see(d, d->args[length], 4) : NULL;
+    st_label(d, address);
     if (d->failed || !d->args[address] || !now || !old) {
         st_address(d, d->args[address]);
-        st_comma(d);
+        st_next(d, length);
         if (old && !(d->failed && 0))
             st_putf(d->out, "[%d]", (int32_t)st_load32(old));
         else
@@ -148,7 +149,7 @@ static void filled_address(struct st_decoder *d, unsigned address, unsigned leng
     }
     int32_t was = (int32_t)st_load32(old), is = (int32_t)st_load32(now);
     st_sockaddr(d, d->args[address], (uint64_t)(was < is ? was : is));
-    st_comma(d);
+    st_next(d, length);
     if (was != is)
         st_putf(d->out, "[%d => %d]", was, is);
     else
@@ -176,7 +177,7 @@ int st_call_accept4(struct st_decoder *d)
 {
     st_call_accept(d);
     if (d->exiting) {
-        st_comma(d);
+        st_next(d, 3);
         st_set(d, ST_SET_SOCKET_FLAGS, ST_ARG32(d, 3));
     }
     return 0;
@@ -189,13 +190,14 @@ int st_call_recvfrom(struct st_decoder *d)
         st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
         st_bytes(d, d->args[1], (uint64_t)d->result < d->args[2] ? (uint64_t)d->result : d->args[2]);
-    st_comma(d);
+    st_next(d, 2);
     st_put_unsigned(d->out, d->args[2]);
-    st_comma(d);
+    st_next(d, 3);
     st_set(d, ST_SET_MSG_MSG, ST_ARG32(d, 3));
     st_comma(d);
     filled_address(d, 4, 5);

@@ -29,7 +29,7 @@ static void name(struct st_decoder *d)
 static void raw(struct st_decoder *d, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (i) st_comma(d);
+        st_next(d, i);
         st_put_hex(d->out, d->args[i]);
     }
 }

@@ -144,6 +144,7 @@ int st_call_clone3(struct st_decoder *d)
     uint64_t size = d->args[1], kept = size < 88 ? size : 88;
     const uint8_t *at = d->args[0] && size >= 64 ? st_see(d, d->args[0], kept) : NULL;
     if (!d->exiting) {
+        st_label(d, 0);
         if (at)
             clone3_entry(d, at, size);
         else
@@ -151,7 +152,7 @@ int st_call_clone3(struct st_decoder *d)
         return 0;
     }
     if (at && !d->failed) clone3_exit(d, at);
-    st_comma(d);
+    st_next(d, 1);
     st_put_unsigned(d->out, size);
     return 0;
 }

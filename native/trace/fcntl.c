@@ -56,22 +56,22 @@ static void fcntl_entry(struct st_decoder *d, uint32_t command)
     static const struct st_type none = {0};
     switch (command) {
     case ST_F_SETFD:
-        st_comma(d);
+        st_next(d, 2);
         st_set(d, ST_SET_FD_FLAGS, ST_ARG32(d, 2));
         break;
     case ST_F_SETOWN:
     case ST_F_SETPIPE_SZ:
     case ST_F_DUPFD:
     case ST_F_DUPFD_CLOEXEC:
-        st_comma(d);
+        st_next(d, 2);
         st_put_signed(d->out, (int32_t)d->args[2]);
         break;
     case ST_F_DUPFD_QUERY:
-        st_comma(d);
+        st_next(d, 2);
         st_fd(d, (int32_t)d->args[2]);
         break;
     case ST_F_SETFL:
-        st_comma(d);
+        st_next(d, 2);
         st_print_open_flags(d, d->args[2], &none);
         break;
     case ST_F_SETLK:
@@ -79,32 +79,32 @@ static void fcntl_entry(struct st_decoder *d, uint32_t command)
     case ST_F_OFD_SETLK:
     case ST_F_OFD_SETLKW:
     case ST_F_CANCELLK:
-        st_comma(d);
+        st_next(d, 2);
         st_point(d, command == ST_F_CANCELLK ? ST_STRUCT_FLOCKPID : ST_STRUCT_FLOCK, d->args[2]);
         break;
     case ST_F_SETOWN_EX:
-        st_comma(d);
+        st_next(d, 2);
         st_point(d, ST_STRUCT_OWNER, d->args[2]);
         break;
     case ST_F_SETSIG:
-        st_comma(d);
+        st_next(d, 2);
         st_signal(d, d->args[2]);
         break;
     case ST_F_SETLEASE:
-        st_comma(d);
+        st_next(d, 2);
         st_set(d, ST_SET_LEASE, ST_ARG32(d, 2));
         break;
     case ST_F_NOTIFY:
-        st_comma(d);
+        st_next(d, 2);
         st_set(d, ST_SET_NOTIFY_FLAGS, ST_ARG32(d, 2));
         break;
     case ST_F_ADD_SEALS:
-        st_comma(d);
+        st_next(d, 2);
         st_set(d, ST_SET_SEALS, ST_ARG32(d, 2));
         break;
     case ST_F_SET_RW_HINT:
     case ST_F_SET_FILE_RW_HINT:
-        st_comma(d);
+        st_next(d, 2);
         hint(d);
         break;
     case ST_F_GETFD:
@@ -120,7 +120,7 @@ static void fcntl_entry(struct st_decoder *d, uint32_t command)
     case ST_F_GETOWNER_UIDS:
     case ST_F_GET_RW_HINT:
     case ST_F_GET_FILE_RW_HINT: st_comma(d); break;
-    default: st_comma(d); st_put_hex(d->out, d->args[2]);
+    default: st_next(d, 2); st_put_hex(d->out, d->args[2]);
     }
 }
 
@@ -164,12 +164,14 @@ static void fcntl_exit(struct st_decoder *d, uint32_t command)
     }
     case ST_F_GETLK:
     case ST_F_OFD_GETLK:
+        st_label(d, 2);
         if (d->failed)
             st_address(d, d->args[2]);
         else
             st_point(d, ST_STRUCT_FLOCKPID, d->args[2]);
         break;
     case ST_F_GETOWN_EX:
+        st_label(d, 2);
         if (d->failed)
             st_address(d, d->args[2]);
         else
@@ -177,6 +179,7 @@ static void fcntl_exit(struct st_decoder *d, uint32_t command)
         break;
     case ST_F_GETOWNER_UIDS: {
         const uint8_t *at = d->failed || !d->args[2] ? NULL : st_see(d, d->args[2], 8);
+        st_label(d, 2);
         if (at)
             st_putf(d->out, "[%u, %u]", st_load32(at), st_load32(at + 4));
         else
@@ -184,7 +187,10 @@ static void fcntl_exit(struct st_decoder *d, uint32_t command)
         break;
     }
     case ST_F_GET_RW_HINT:
-    case ST_F_GET_FILE_RW_HINT: hint(d); break;
+    case ST_F_GET_FILE_RW_HINT:
+        st_label(d, 2);
+        hint(d);
+        break;
     default: break;
     }
 }

@@ -42,10 +42,10 @@ static int node(struct st_decoder *d, unsigned first)
     uint32_t mode = (uint16_t)d->args[first];
     if (d->exiting) return 0;
     st_arguments(d, 0, first);
-    st_comma(d);
+    st_next(d, first);
     st_symbolic_mode(d, mode);
     if ((mode & 0170000) == 0020000 || (mode & 0170000) == 0060000) {
-        st_comma(d);
+        st_next(d, first + 1);
         st_device(d, ST_ARG32(d, first + 1));
     }
     return 0;
@@ -237,7 +237,7 @@ int st_call_name_to_handle_at(struct st_decoder *d)
     const uint8_t *before = d->args[2] ? st_see(d, d->args[2], 8) : NULL;
     if (!d->exiting) {
         st_arguments(d, 0, 2);
-        st_comma(d);
+        st_next(d, 2);
         if (before)
             st_putf(d->out, "{handle_bytes=%u", st_load32(before));
         else
@@ -256,12 +256,12 @@ int st_call_name_to_handle_at(struct st_decoder *d)
         }
         st_putc(d->out, '}');
     }
-    st_comma(d);
+    st_next(d, 3);
     if (mount)
         st_putf(d->out, "[%d]", (int32_t)st_load32(mount));
     else
         st_address(d, d->args[3]);
-    st_comma(d);
+    st_next(d, 4);
     st_set(d, ST_SET_HANDLE_FLAGS, ST_ARG32(d, 4));
     return 0;
 }
@@ -342,14 +342,14 @@ int st_call_landlock_add_rule(struct st_decoder *d)
     uint32_t kind = ST_ARG32(d, 1);
     if (d->exiting) return 0;
     st_arguments(d, 0, 2);
-    st_comma(d);
+    st_next(d, 2);
     if (kind == 1)
         st_point(d, ST_STRUCT_LANDLOCK_PATH, d->args[2]);
     else if (kind == 2)
         st_point(d, ST_STRUCT_LANDLOCK_PORT, d->args[2]);
     else
         st_address(d, d->args[2]);
-    st_comma(d);
+    st_next(d, 3);
     st_set(d, ST_SET_LANDLOCK_ADD_RULE, ST_ARG32(d, 3));
     return 0;
 }

@@ -98,13 +98,14 @@ int st_call_seccomp(struct st_decoder *d)
 {
     uint32_t op = ST_ARG32(d, 0);
     if (d->exiting) return 0;
+    st_next(d, 0);
     st_set(d, ST_SET_SECCOMP_OP, op);
-    st_comma(d);
+    st_next(d, 1);
     if (op == 1)
         st_set(d, ST_SET_SECCOMP_FLAGS, ST_ARG32(d, 1));
     else
         st_put_hex(d->out, ST_ARG32(d, 1));
-    st_comma(d);
+    st_next(d, 2);
     if (op == 1) {
         st_filter(d, d->args[2]);
     } else if (op == 2) {

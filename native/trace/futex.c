@@ -53,84 +53,95 @@ static void futex_mask(struct st_decoder *d, uint32_t mask)
         st_put_hex(d->out, mask);
 }
 
-int st_call_futex(struct st_decoder *d)
+/* An argument that is a number. */
+static void count(struct st_decoder *d, unsigned i)
 {
-    uint32_t op = ST_ARG32(d, 1), value = ST_ARG32(d, 2), value2 = ST_ARG32(d, 3), value3 = ST_ARG32(d, 5);
-    if (d->exiting) {
-        if (d->failed) return 0;
-        if ((op & 127) == 0 || (op & 127) == 9) return 0;
-        return 0;
-    }
-    st_address(d, d->args[0]);
-    st_comma(d);
-    futex_operation(d, op);
-    switch (op & 127) {
+    st_next(d, i);
+    st_put_unsigned(d->out, ST_ARG32(d, i));
+}
+
+static void timeout(struct st_decoder *d)
+{
+    st_next(d, 3);
+    st_timespec(d, d->args[3]);
+}
+
+static void second_futex(struct st_decoder *d)
+{
+    st_next(d, 4);
+    st_address(d, d->args[4]);
+}
+
+static void bits(struct st_decoder *d)
+{
+    st_next(d, 5);
+    futex_mask(d, ST_ARG32(d, 5));
+}
+
+static void requeue(struct st_decoder *d)
+{
+    count(d, 2);
+    count(d, 3);
+    second_futex(d);
+}
+
+static void operands(struct st_decoder *d, uint32_t command)
+{
+    switch (command) {
     case 0: /* WAIT */
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        st_comma(d);
-        st_timespec(d, d->args[3]);
+        count(d, 2);
+        timeout(d);
         break;
     case 1:
-    case 2:
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        break;
+    case 2: count(d, 2); break;
     case 6: /* LOCK_PI */
-    case 13:
-        st_comma(d);
-        st_timespec(d, d->args[3]);
-        break;
+    case 13: timeout(d); break;
     case 7:
     case 8: break;
     case 9: /* WAIT_BITSET */
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        st_comma(d);
-        st_timespec(d, d->args[3]);
-        st_comma(d);
-        futex_mask(d, value3);
+        count(d, 2);
+        timeout(d);
+        bits(d);
         break;
     case 10:
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        st_comma(d);
-        futex_mask(d, value3);
+        count(d, 2);
+        bits(d);
         break;
     case 11:
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        st_comma(d);
-        st_timespec(d, d->args[3]);
-        st_comma(d);
-        st_address(d, d->args[4]);
+        count(d, 2);
+        timeout(d);
+        second_futex(d);
         break;
-    case 3: /* REQUEUE */
-        st_putf(d->out, ", %u, %u, ", value, value2);
-        st_address(d, d->args[4]);
-        break;
+    case 3: requeue(d); break;
     case 4:
     case 12:
-        st_putf(d->out, ", %u, %u, ", value, value2);
-        st_address(d, d->args[4]);
-        st_putf(d->out, ", %u", value3);
+        requeue(d);
+        count(d, 5);
         break;
     case 5:
-        st_putf(d->out, ", %u, %u, ", value, value2);
-        st_address(d, d->args[4]);
-        st_comma(d);
-        wake_operation(d, value3);
+        requeue(d);
+        st_next(d, 5);
+        wake_operation(d, ST_ARG32(d, 5));
         break;
     default:
-        st_comma(d);
-        st_put_unsigned(d->out, value);
-        st_comma(d);
+        count(d, 2);
+        st_next(d, 3);
         st_address(d, d->args[3]);
-        st_comma(d);
-        st_address(d, d->args[4]);
-        st_comma(d);
-        st_put_hex(d->out, value3);
+        second_futex(d);
+        st_next(d, 5);
+        st_put_hex(d->out, ST_ARG32(d, 5));
     }
+}
+
+int st_call_futex(struct st_decoder *d)
+{
+    uint32_t op = ST_ARG32(d, 1);
+    if (d->exiting) return 0;
+    st_next(d, 0);
+    st_address(d, d->args[0]);
+    st_next(d, 1);
+    futex_operation(d, op);
+    operands(d, op & 127);
     return 0;
 }
 

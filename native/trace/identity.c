@@ -14,8 +14,9 @@ int st_call_setgroups(struct st_decoder *d)
 {
     uint32_t count = ST_ARG32(d, 0);
     if (d->exiting) return 0;
+    st_next(d, 0);
     st_put_signed(d->out, (int32_t)count);
-    st_comma(d);
+    st_next(d, 1);
     if (count > 65536)
         st_address(d, d->args[1]);
     else
@@ -26,9 +27,11 @@ int st_call_setgroups(struct st_decoder *d)
 int st_call_getgroups(struct st_decoder *d)
 {
     if (!d->exiting) {
-        st_putf(d->out, "%d, ", (int32_t)d->args[0]);
+        st_arguments(d, 0, 1);
+        st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed || (!d->args[0] && d->result))
         st_address(d, d->args[1]);
     else
@@ -80,10 +83,12 @@ static void capability_data(struct st_decoder *d, uint64_t address)
 int st_call_capget(struct st_decoder *d)
 {
     if (!d->exiting) {
+        st_next(d, 0);
         st_point(d, ST_STRUCT_CAP_HEADER, d->args[0]);
         st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
@@ -94,8 +99,9 @@ int st_call_capget(struct st_decoder *d)
 int st_call_capset(struct st_decoder *d)
 {
     if (d->exiting) return 0;
+    st_next(d, 0);
     st_point(d, ST_STRUCT_CAP_HEADER, d->args[0]);
-    st_comma(d);
+    st_next(d, 1);
     capability_data(d, d->args[1]);
     return 0;
 }

@@ -170,15 +170,20 @@ int st_call_ioctl(struct st_decoder *d)
     int when = ioctl_when(number);
     if (!d->exiting) {
         st_arguments(d, 0, 1);
-        st_comma(d);
+        st_next(d, 1);
         request(d, number);
         if (when == 3) return 0;
-        st_comma(d);
+        if (when == 2) {
+            st_comma(d);
+            return 0;
+        }
+        st_next(d, 2);
         if (when == 1)
             ioctl_argument(d, number);
-        else if (!when)
+        else
             st_put_hex(d->out, d->args[2]);
     } else if (when == 2) {
+        st_label(d, 2);
         ioctl_argument(d, number);
     }
     return 0;

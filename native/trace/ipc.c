@@ -105,8 +105,10 @@ static void shm_status(struct st_decoder *d, const uint8_t *at)
     st_putc(d->out, '}');
 }
 
-static void control_command(struct st_decoder *d, unsigned set, uint32_t command)
+static void control_command(struct st_decoder *d, unsigned i, unsigned set)
 {
+    uint32_t command = ST_ARG32(d, i);
+    st_next(d, i);
     if (command & 0x100) { /* IPC_64: a libc's own bit */
         st_puts(d->out, "IPC_64|");
         command &= ~0x100u;
@@ -114,25 +116,34 @@ static void control_command(struct st_decoder *d, unsigned set, uint32_t command
     st_set(d, set, command);
 }
 
+/* The last argument begins; one that the exit shows has its name there. */
+static void control_argument(struct st_decoder *d, unsigned i, int filled)
+{
+    if (filled)
+        st_comma(d);
+    else
+        st_next(d, i);
+}
+
 int st_call_shmctl(struct st_decoder *d)
 {
     uint32_t command = ST_ARG32(d, 1) & ~0x100u;
-    int status = command == 2 || command == 13 || command == 15;
+    int status = command == 2 || command == 13 || command == 15, info = command == 3 || command == 14;
     if (!d->exiting) {
-        st_put_signed(d->out, (int32_t)d->args[0]);
-        st_comma(d);
-        control_command(d, ST_SET_SHMCTL_CMD, ST_ARG32(d, 1));
-        st_comma(d);
+        st_arguments(d, 0, 1);
+        control_command(d, 1, ST_SET_SHMCTL_CMD);
+        control_argument(d, 2, status || info);
         const uint8_t *at = command == 1 && d->args[2] ? st_see(d, d->args[2], 112) : NULL;
         if (at) {
             set_permissions(d, at, "shm");
             st_putc(d->out, '}');
-        } else if (!status && command != 3 && command != 14) {
+        } else if (!status && !info) {
             st_address(d, d->args[2]);
         }
         return 0;
     }
-    if (!status && command != 3 && command != 14) return 0;
+    if (!status && !info) return 0;
+    st_label(d, 2);
     const uint8_t *at = d->failed || !status || !d->args[2] ? NULL : st_see(d, d->args[2], 112);
     if (at)
         shm_status(d, at);
@@ -159,10 +170,9 @@ int st_call_msgctl(struct st_decoder *d)
     uint32_t command = ST_ARG32(d, 1) & ~0x100u;
     int status = command == 2 || command == 11 || command == 13, info = command == 3 || command == 12;
     if (!d->exiting) {
-        st_put_signed(d->out, (int32_t)d->args[0]);
-        st_comma(d);
-        control_command(d, ST_SET_MSGCTL_CMD, ST_ARG32(d, 1));
-        st_comma(d);
+        st_arguments(d, 0, 1);
+        control_command(d, 1, ST_SET_MSGCTL_CMD);
+        control_argument(d, 2, status || info);
         const uint8_t *at = command == 1 && d->args[2] ? st_see(d, d->args[2], 120) : NULL;
         if (at) {
             set_permissions(d, at, "msg");
@@ -174,6 +184,7 @@ int st_call_msgctl(struct st_decoder *d)
         return 0;
     }
     if (!status && !info) return 0;
+    st_label(d, 2);
     const uint8_t *at = d->failed || !status || !d->args[2] ? NULL : st_see(d, d->args[2], 120);
     if (at)
         msg_status(d, at);
@@ -187,9 +198,9 @@ int st_call_semctl(struct st_decoder *d)
     uint32_t command = ST_ARG32(d, 2) & ~0x100u;
     int status = command == 2 || command == 18 || command == 20, info = command == 3 || command == 19 || command == 13;
     if (!d->exiting) {
-        st_putf(d->out, "%d, %d, ", (int32_t)d->args[0], (int32_t)d->args[1]);
-        control_command(d, ST_SET_SEMCTL_CMD, ST_ARG32(d, 2));
-        st_comma(d);
+        st_arguments(d, 0, 2);
+        control_command(d, 2, ST_SET_SEMCTL_CMD);
+        control_argument(d, 3, status || info);
         const uint8_t *at = command == 1 && d->args[3] ? st_see(d, d->args[3], 104) : NULL;
         if (at) {
             set_permissions(d, at, "sem");
@@ -203,6 +214,7 @@ int st_call_semctl(struct st_decoder *d)
         return 0;
     }
     if (!status && !info) return 0;
+    st_label(d, 3);
     const uint8_t *at = d->failed || !status || !d->args[3] ? NULL : st_see(d, d->args[3], 104);
     if (!at) {
         if (d->failed || status || command == 13 || !info_words(d, d->args[3], semaphore_limits, 4)) st_address(d, d->args[3]);
@@ -235,31 +247,25 @@ static void message(struct st_decoder *d, uint64_t address, uint64_t size)
 int st_call_msgsnd(struct st_decoder *d)
 {
     if (d->exiting) return 0;
-    st_put_signed(d->out, (int32_t)d->args[0]);
-    st_comma(d);
+    st_arguments(d, 0, 1);
+    st_next(d, 1);
     message(d, d->args[1], d->args[2]);
-    st_comma(d);
-    st_put_unsigned(d->out, d->args[2]);
-    st_comma(d);
-    st_set(d, ST_SET_MSG_FLAGS, ST_ARG32(d, 3));
+    st_arguments(d, 2, 4);
     return 0;
 }
 
 int st_call_msgrcv(struct st_decoder *d)
 {
     if (!d->exiting) {
-        st_putf(d->out, "%d, ", (int32_t)d->args[0]);
+        st_arguments(d, 0, 1);
+        st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
         message(d, d->args[1], (uint64_t)d->result);
-    st_comma(d);
-    st_put_unsigned(d->out, d->args[2]);
-    st_comma(d);
-    st_put_signed(d->out, (int64_t)d->args[3]);
-    st_comma(d);
-    st_set(d, ST_SET_MSG_FLAGS, ST_ARG32(d, 4));
+    st_arguments(d, 2, 5);
     return 0;
 }

@@ -31,7 +31,7 @@ static void key_error(struct st_decoder *d, uint64_t value)
 static void dh_parameters(struct st_decoder *d)
 {
     const uint8_t *at = d->args[1] ? st_see(d, d->args[1], 12) : NULL;
-    st_comma(d);
+    st_next(d, 1);
     if (!at) {
         st_address(d, d->args[1]);
         return;
@@ -71,7 +71,7 @@ static void derivation(struct st_decoder *d, uint64_t address)
 static unsigned key_argument(struct st_decoder *d, char kind, unsigned i)
 {
     uint64_t value = d->args[i];
-    st_comma(d);
+    st_next(d, i);
     switch (kind) {
     case 'k': st_print_keyring(d, value, NULL); break;
     case 's': st_string(d, value); break;
@@ -90,13 +90,13 @@ static unsigned key_argument(struct st_decoder *d, char kind, unsigned i)
         break;
     case 'b':
         st_bytes(d, value, d->args[i + 1]);
-        st_comma(d);
-        st_put_unsigned(d->out, d->args[++i]);
+        st_next(d, ++i);
+        st_put_unsigned(d->out, d->args[i]);
         break;
     case 'v':
         st_iovec(d, value, d->args[i + 1], ~0ull, 1);
-        st_comma(d);
-        st_put_unsigned(d->out, d->args[++i]);
+        st_next(d, ++i);
+        st_put_unsigned(d->out, d->args[i]);
         break;
     default: break;
     }
@@ -110,13 +110,14 @@ static void key_result(struct st_decoder *d)
     if (size > 256) size = 256;
     const uint8_t *at = d->failed || !d->args[2] ? NULL : size ? st_see(d, d->args[2], size) : none;
     int is_text = ST_ARG32(d, 0) != 11;
+    st_label(d, 2);
     if (!at)
         st_address(d, d->args[2]);
     else if (is_text)
         st_quoted(d, at, size, ST_QUOTE_TEXT);
     else
         st_bytes(d, d->args[2], size);
-    st_comma(d);
+    st_next(d, 3);
     st_put_unsigned(d->out, d->args[3]);
 }
 
@@ -128,11 +129,12 @@ int st_call_keyctl(struct st_decoder *d)
         if (strchr(kinds, '>')) key_result(d);
         return 0;
     }
+    st_next(d, 0);
     st_set(d, ST_SET_KEYCTL_OP, op);
     if (*kinds == 'D') {
         dh_parameters(d);
         for (unsigned i = 2; i < 5; i++) {
-            st_comma(d);
+            st_next(d, i);
             if (i == 3)
                 st_put_unsigned(d->out, d->args[i]);
             else if (i == 4)
@@ -152,7 +154,7 @@ int st_call_keyctl(struct st_decoder *d)
     }
     if (!*kinds && op != 18)
         for (; i < 5; i++) {
-            st_comma(d);
+            st_next(d, i);
             st_put_hex(d->out, d->args[i]);
         }
     return 0;

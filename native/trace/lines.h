@@ -37,6 +37,7 @@ struct st_lines_options {
     uint8_t times, times_digits;         /* -T */
     uint8_t prefix, split;               /* st_prefix; split: one text for each tid (-ff) */
     uint8_t numbers, addresses, comm;    /* -n, -i, -Y */
+    uint8_t arg_names;                   /* -N: by selftrace/calls' table */
     uint8_t quiet, status, decode, stap; /* ST_QUIET_*, ST_STATUS_*, ST_DECODE_*; --style=stap */
     uint64_t trace[ST_TRACE_BITS], abbrev[ST_TRACE_BITS], verbose[ST_TRACE_BITS], raw[ST_TRACE_BITS]; /* bit: sysno */
     const int32_t *read_fds, *write_fds; /* -e read=, write=; -1: all; they live as long as the writer */

@@ -40,7 +40,7 @@ int st_call_mremap(struct st_decoder *d)
     d->returns = ST_RETURNS_HEX;
     st_arguments(d, 0, 4);
     if (d->args[3] & 6) { /* MREMAP_FIXED, MREMAP_DONTUNMAP */
-        st_comma(d);
+        st_next(d, 4);
         st_address(d, d->args[4]);
     }
     return 0;
@@ -96,6 +96,7 @@ int st_call_get_mempolicy(struct st_decoder *d)
     static const struct st_type mask = {.aux = 2, .when = ST_CAPTURE_EXIT};
     if (!d->exiting) return 0;
     const uint8_t *policy = d->args[0] && !d->failed ? st_see(d, d->args[0], 4) : NULL;
+    st_next(d, 0);
     if (policy) {
         st_putc(d->out, '[');
         if (d->args[4] & 1)
@@ -106,7 +107,7 @@ int st_call_get_mempolicy(struct st_decoder *d)
     } else {
         st_address(d, d->args[0]);
     }
-    st_comma(d);
+    st_next(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
@@ -147,18 +148,19 @@ int st_call_move_pages(struct st_decoder *d)
     uint64_t count = d->args[1];
     if (!d->exiting) {
         st_arguments(d, 0, 2);
-        st_comma(d);
+        st_next(d, 2);
         st_array(d, d->args[2], count, 8, page_address);
-        st_comma(d);
+        st_next(d, 3);
         st_array(d, d->args[3], count, 4, page_node);
         st_comma(d);
         return 0;
     }
+    st_label(d, 4);
     if (d->failed)
         st_address(d, d->args[4]);
     else
         st_array(d, d->args[4], count, 4, page_status);
-    st_comma(d);
+    st_next(d, 5);
     st_set(d, ST_SET_MBIND_FLAGS, ST_ARG32(d, 5));
     return 0;
 }

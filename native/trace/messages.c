@@ -213,10 +213,11 @@ int st_call_sendmmsg(struct st_decoder *d)
         st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     st_array(d, d->args[1], count > 1024 ? 1024 : count, 64, mmsghdr_entry);
-    st_comma(d);
+    st_next(d, 2);
     st_put_unsigned(d->out, count);
-    st_comma(d);
+    st_next(d, 3);
     st_set(d, ST_SET_MSG_MSG, ST_ARG32(d, 3));
     return 0;
 }
@@ -242,15 +243,16 @@ int st_call_recvmmsg(struct st_decoder *d)
         st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
         st_array(d, d->args[1], (uint64_t)d->result, 64, mmsghdr_exit);
-    st_comma(d);
+    st_next(d, 2);
     st_put_unsigned(d->out, ST_ARG32(d, 2));
-    st_comma(d);
+    st_next(d, 3);
     st_set(d, ST_SET_MSG_MSG, ST_ARG32(d, 3));
-    st_comma(d);
+    st_next(d, 4);
     before.out = d->out;
     st_timespec(&before, d->args[4]);
     if (d->failed || d->pointers) return 0;

@@ -16,22 +16,24 @@ int st_call_syslog(struct st_decoder *d)
     const char *name = st_lookup(&st_sets[ST_SET_SYSLOG_ACTION], action);
     int reads = action >= 2 && action <= 4;
     if (!d->exiting) {
-        st_putf(d->out, "%d", (int32_t)action);
+        st_arguments(d, 0, 1);
         if (d->options->names != ST_NAMES_RAW) st_putf(d->out, " /* %s */", name ? name : "SYSLOG_ACTION_???");
         if (action < 2 || action == 5 || action == 6 || action == 7 || action == 9 || action == 10) return 0;
-        st_comma(d);
-        if (reads) return 0;
-        st_address(d, d->args[1]);
-        st_putf(d->out, ", %d", (int32_t)d->args[2]);
+        if (reads) {
+            st_comma(d);
+            return 0;
+        }
+        st_arguments(d, 1, 3);
         if (action == 8) log_level(d, (int32_t)d->args[2]);
         return 0;
     }
     if (!reads) return 0;
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
         st_bytes(d, d->args[1], (uint64_t)d->result);
-    st_putf(d->out, ", %d", (int32_t)d->args[2]);
+    st_arguments(d, 2, 3);
     return 0;
 }
 
@@ -141,17 +143,12 @@ void st_print_uring_params(struct st_decoder *d, uint64_t value, const struct st
 
 int st_call_bpf(struct st_decoder *d)
 {
-    uint32_t size = ST_ARG32(d, 2);
     if (d->exiting) {
         uint32_t command = ST_ARG32(d, 0);
         if (!(command == 0 || command == 5 || command == 7 || command == 13 || command == 14 || command == 18 || command == 28))
             d->returns = ST_RETURNS_SIGNED;
         return 0;
     }
-    st_set(d, ST_SET_BPF_CMD, ST_ARG32(d, 0));
-    st_comma(d);
-    st_address(d, d->args[1]);
-    st_comma(d);
-    st_put_unsigned(d->out, size);
+    st_arguments(d, 0, 3);
     return 0;
 }

@@ -9,21 +9,19 @@ int st_call_mount(struct st_decoder *d)
     /* What a bind, a move and a change of propagation do not look at; of a remount, the type. */
     int binds = flags & 0x1e3000 ? 1 : 0, ignored = binds || (flags & 0x20);
     if (d->exiting) return 0;
-    st_path(d, d->args[0]);
-    st_comma(d);
-    st_path(d, d->args[1]);
-    st_comma(d);
+    st_arguments(d, 0, 2);
+    st_next(d, 2);
     if (ignored)
         st_address(d, d->args[2]);
     else
         st_string(d, d->args[2]);
-    st_comma(d);
+    st_next(d, 3);
     if (magic == 0xc0ed0000) {
         st_puts(d->out, "MS_MGC_VAL");
         if (flags) st_putc(d->out, '|');
     }
     if (flags || magic != 0xc0ed0000) st_set(d, ST_SET_MOUNT_FLAGS, flags);
-    st_comma(d);
+    st_next(d, 4);
     if (binds)
         st_address(d, d->args[4]);
     else
@@ -55,12 +53,13 @@ static void quota_command(struct st_decoder *d, uint32_t command)
 int st_call_quotactl(struct st_decoder *d)
 {
     if (d->exiting) return 0;
+    st_next(d, 0);
     quota_command(d, ST_ARG32(d, 0));
-    st_comma(d);
+    st_next(d, 1);
     st_path(d, d->args[1]);
-    st_comma(d);
+    st_next(d, 2);
     st_id(d, ST_ARG32(d, 2));
-    st_comma(d);
+    st_next(d, 3);
     st_address(d, d->args[3]);
     return 0;
 }
@@ -68,12 +67,12 @@ int st_call_quotactl(struct st_decoder *d)
 int st_call_quotactl_fd(struct st_decoder *d)
 {
     if (d->exiting) return 0;
-    st_fd(d, (int32_t)d->args[0]);
-    st_comma(d);
+    st_arguments(d, 0, 1);
+    st_next(d, 1);
     quota_command(d, ST_ARG32(d, 1));
-    st_comma(d);
+    st_next(d, 2);
     st_id(d, ST_ARG32(d, 2));
-    st_comma(d);
+    st_next(d, 3);
     st_address(d, d->args[3]);
     return 0;
 }
@@ -83,12 +82,12 @@ int st_call_fsconfig(struct st_decoder *d)
     uint32_t command = ST_ARG32(d, 1);
     if (d->exiting) return 0;
     st_arguments(d, 0, 2);
-    st_comma(d);
+    st_next(d, 2);
     if (command == 6 || command == 7 || command == 8)
         st_address(d, d->args[2]);
     else
         st_string(d, d->args[2]);
-    st_comma(d);
+    st_next(d, 3);
     if (command == 1)
         st_string(d, d->args[3]);
     else if (command == 2)
@@ -97,7 +96,7 @@ int st_call_fsconfig(struct st_decoder *d)
         st_path(d, d->args[3]);
     else
         st_address(d, d->args[3]);
-    st_comma(d);
+    st_next(d, 4);
     if (command == 3 || command == 4)
         st_dirfd(d, (int32_t)d->args[4]);
     else if (command == 5)

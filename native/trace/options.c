@@ -23,11 +23,10 @@ static void option_name(struct st_decoder *d, uint32_t level, uint32_t name)
 static void head(struct st_decoder *d)
 {
     st_arguments(d, 0, 1);
-    st_comma(d);
+    st_next(d, 1);
     st_set(d, ST_SET_SOL, ST_ARG32(d, 1));
-    st_comma(d);
+    st_next(d, 2);
     option_name(d, ST_ARG32(d, 1), ST_ARG32(d, 2));
-    st_comma(d);
 }
 
 enum { ST_SO_PASSCRED = 16, ST_SO_PEERCRED = 17, ST_SO_LINGER = 13, ST_SO_ERROR = 4, ST_SO_TYPE = 3, ST_SO_ATTACH_FILTER = 26 };
@@ -63,6 +62,7 @@ int st_call_setsockopt(struct st_decoder *d)
     uint64_t got = size < 0 ? 0 : size > 256 ? 256 : (uint64_t)size;
     uint64_t looked_at = level == 1 && name == ST_SO_LINGER ? 8 : level == 1 && got > 4 && got < 8 ? 4 : got;
     const uint8_t *at = d->args[3] && got && looked_at <= got ? st_see(d, d->args[3], looked_at) : NULL;
+    st_next(d, 3);
     if (level == 1 && (name == ST_SO_ATTACH_FILTER || name == 51) && size == 16)
         st_filter(d, d->args[3]);
     else if (!at)
@@ -75,7 +75,7 @@ int st_call_setsockopt(struct st_decoder *d)
         st_putf(d->out, "[%d]", (int32_t)st_load32(at));
     else
         st_bytes(d, d->args[3], (uint64_t)size);
-    st_putf(d->out, ", %d", size);
+    st_arguments(d, 4, 5);
     return 0;
 }
 
@@ -149,15 +149,17 @@ int st_call_getsockopt(struct st_decoder *d)
 {
     if (!d->exiting) {
         head(d);
+        st_comma(d);
         return 0;
     }
     struct st_decoder before = *d;
     before.exiting = 0;
     const uint8_t *old = d->args[4] ? st_see(&before, d->args[4], 4) : NULL;
     const uint8_t *now = d->args[4] ? st_see(d, d->args[4], 4) : NULL;
+    st_label(d, 3);
     if (d->failed || !now || !old) {
         st_address(d, d->args[3]);
-        st_comma(d);
+        st_next(d, 4);
         if (old)
             st_putf(d->out, "[%d]", (int32_t)st_load32(old));
         else
@@ -172,7 +174,7 @@ int st_call_getsockopt(struct st_decoder *d)
         gotten(d, ST_ARG32(d, 1), ST_ARG32(d, 2), at, size);
     else
         st_address(d, d->args[3]);
-    st_comma(d);
+    st_next(d, 4);
     if (was != is)
         st_putf(d->out, "[%d => %d]", was, is);
     else

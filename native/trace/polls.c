@@ -67,8 +67,9 @@ int st_call_poll(struct st_decoder *d)
 {
     uint32_t count = ST_ARG32(d, 1);
     if (!d->exiting) {
+        st_next(d, 0);
         st_array(d, d->args[0], count, 8, pollfd);
-        st_putf(d->out, ", %u, %d", count, (int32_t)d->args[2]);
+        st_arguments(d, 1, 3);
         return 0;
     }
     if (d->failed) return 0;
@@ -83,13 +84,14 @@ int st_call_ppoll(struct st_decoder *d)
 {
     uint32_t count = ST_ARG32(d, 1);
     if (!d->exiting) {
+        st_next(d, 0);
         st_array(d, d->args[0], count, 8, pollfd);
-        st_putf(d->out, ", %u, ", count);
+        st_arguments(d, 1, 2);
+        st_next(d, 2);
         st_timespec(d, d->args[2]);
-        st_comma(d);
+        st_next(d, 3);
         st_sigset(d, d->args[3], d->args[4]);
-        st_comma(d);
-        st_put_unsigned(d->out, d->args[4]);
+        st_arguments(d, 4, 5);
         return 0;
     }
     if (d->failed) return 0;
@@ -141,16 +143,16 @@ static void set(struct st_decoder *d, uint64_t address)
 
 static void sets(struct st_decoder *d)
 {
-    st_put_signed(d->out, (int32_t)d->args[0]);
+    st_arguments(d, 0, 1);
     if ((int32_t)d->args[0] < 0) {
-        for (int i = 1; i < 4; i++) {
-            st_comma(d);
+        for (unsigned i = 1; i < 4; i++) {
+            st_next(d, i);
             st_address(d, d->args[i]);
         }
         return;
     }
-    for (int i = 1; i < 4; i++) {
-        st_comma(d);
+    for (unsigned i = 1; i < 4; i++) {
+        st_next(d, i);
         set(d, d->args[i]);
     }
 }
@@ -191,7 +193,7 @@ int st_call_select(struct st_decoder *d)
         return 0;
     }
     sets(d);
-    st_comma(d);
+    st_next(d, 4);
     st_timeval(d, d->args[4]);
     return 0;
 }
@@ -204,9 +206,9 @@ int st_call_pselect6(struct st_decoder *d)
         return 0;
     }
     sets(d);
-    st_comma(d);
+    st_next(d, 4);
     st_timespec(d, d->args[4]);
-    st_comma(d);
+    st_next(d, 5);
     st_print_sigset_argument(d, d->args[5], &none);
     return 0;
 }
@@ -239,7 +241,7 @@ int st_call_epoll_ctl(struct st_decoder *d)
 {
     if (d->exiting) return 0;
     st_arguments(d, 0, 3);
-    st_comma(d);
+    st_next(d, 3);
     const uint8_t *at = d->args[3] && ST_ARG32(d, 1) != 2 ? st_see(d, d->args[3], 12) : NULL;
     if (at)
         epoll_event(d, at, 0, 0);

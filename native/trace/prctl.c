@@ -21,6 +21,7 @@ int st_call_personality(struct st_decoder *d)
 {
     if (!d->exiting) {
         uint32_t value = ST_ARG32(d, 0);
+        st_next(d, 0);
         if (value == 0xffffffff)
             st_puts(d->out, "0xffffffff");
         else
@@ -68,21 +69,31 @@ void st_filter(struct st_decoder *d, uint64_t address);
 static void user_dispatch(struct st_decoder *d)
 {
     static const char *const names[] = {"PR_SYS_DISPATCH_OFF", "PR_SYS_DISPATCH_EXCLUSIVE_ON", "PR_SYS_DISPATCH_INCLUSIVE_ON"};
-    st_comma(d);
+    st_next(d, 1);
     if (d->args[1] < 3)
         st_puts(d->out, names[d->args[1]]);
     else
         st_putf(d->out, "%#llx /* PR_SYS_DISPATCH_??? */", (unsigned long long)d->args[1]);
-    for (int i = 2; i < 4; i++) {
-        st_comma(d);
+    for (unsigned i = 2; i < 4; i++) {
+        st_next(d, i);
         st_put_hex(d->out, d->args[i]);
     }
-    st_comma(d);
+    st_next(d, 4);
     st_address(d, d->args[4]);
+}
+
+/* The arguments from `first` on, as they are. */
+static void words(struct st_decoder *d, unsigned first)
+{
+    for (unsigned i = first; i < 5; i++) {
+        st_next(d, i);
+        st_put_hex(d->out, d->args[i]);
+    }
 }
 
 static int prctl_entry(struct st_decoder *d, uint32_t option)
 {
+    st_next(d, 0);
     st_set(d, ST_SET_PRCTL_OPTION, option);
     switch (option) {
     case 7: /* PR_GET_KEEPCAPS and others that take nothing */
@@ -95,7 +106,7 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
     case 32:
     case 34: return 0;
     case ST_PR_SET_PDEATHSIG:
-        st_comma(d);
+        st_next(d, 1);
         if (d->args[1] > 64)
             st_put_unsigned(d->out, d->args[1]);
         else
@@ -103,7 +114,7 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
         return 0;
     case ST_PR_SET_DUMPABLE: {
         static const char *const names[] = {"SUID_DUMP_DISABLE", "SUID_DUMP_USER", "SUID_DUMP_ROOT"};
-        st_comma(d);
+        st_next(d, 1);
         if (d->args[1] < 3)
             st_puts(d->out, names[d->args[1]]);
         else
@@ -113,7 +124,7 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
     case ST_PR_SET_NAME: {
         uint64_t size = 15; /* what the kernel keeps */
         const uint8_t *at = st_see_some(d, d->args[1], &size);
-        st_comma(d);
+        st_next(d, 1);
         if (!at || (size < 15 && !memchr(at, 0, size))) {
             st_address(d, d->args[1]);
             return 0;
@@ -134,81 +145,62 @@ static int prctl_entry(struct st_decoder *d, uint32_t option)
     case 40: st_comma(d); return 1;
     case ST_PR_SET_SYSCALL_USER_DISPATCH: user_dispatch(d); return 0;
     case ST_PR_SET_SECCOMP:
-        st_comma(d);
+        st_next(d, 1);
         st_set(d, ST_SET_SECCOMP_MODE, d->args[1]);
         if (d->args[1] == 2) {
-            st_comma(d);
+            st_next(d, 2);
             st_filter(d, d->args[2]);
         } else if (d->args[1] != 1) {
-            for (int i = 2; i < 5; i++) {
-                st_comma(d);
-                st_put_hex(d->out, d->args[i]);
-            }
+            words(d, 2);
         }
         return 0;
     case ST_PR_CAPBSET_READ:
     case ST_PR_CAPBSET_DROP:
-        st_comma(d);
+        st_next(d, 1);
         st_set(d, ST_SET_CAP, d->args[1]);
         return 0;
     case 8:
     case 28:
     case 29:
     case 36:
-        st_comma(d);
+        st_next(d, 1);
         st_put_unsigned(d->out, d->args[1]);
         return 0;
     case ST_PR_SET_NO_NEW_PRIVS:
     case 41:
-        st_comma(d);
+        st_next(d, 1);
         st_put_unsigned(d->out, d->args[1]);
-        for (int i = 2; i < 5; i++) {
-            st_comma(d);
-            st_put_hex(d->out, d->args[i]);
-        }
+        words(d, 2);
         return 0;
     case 39:
-    case 42:
-        for (int i = 1; i < 5; i++) {
-            st_comma(d);
-            st_put_hex(d->out, d->args[i]);
-        }
-        return 0;
+    case 42: words(d, 1); return 0;
     case ST_PR_SET_VMA:
-        st_comma(d);
+        st_next(d, 1);
         st_set(d, ST_SET_SET_VMA, d->args[1]);
-        st_comma(d);
+        st_next(d, 2);
         st_address(d, d->args[2]);
-        st_comma(d);
+        st_next(d, 3);
         if (d->args[1])
             st_put_hex(d->out, d->args[3]);
         else
             st_put_unsigned(d->out, d->args[3]);
-        st_comma(d);
+        st_next(d, 4);
         if (d->args[1])
             st_put_hex(d->out, d->args[4]);
         else
             st_string(d, d->args[4]);
         return 0;
     case 47: /* PR_CAP_AMBIENT */
-        st_comma(d);
+        st_next(d, 1);
         st_set(d, ST_SET_CAP_AMBIENT, d->args[1]);
-        st_comma(d);
+        st_next(d, 2);
         if (d->args[1] >= 1 && d->args[1] <= 3)
             st_set(d, ST_SET_CAP, d->args[2]);
         else
             st_put_hex(d->out, d->args[2]);
-        for (int i = 3; i < 5; i++) {
-            st_comma(d);
-            st_put_hex(d->out, d->args[i]);
-        }
+        words(d, 3);
         return 0;
-    default:
-        for (int i = 1; i < 5; i++) {
-            st_comma(d);
-            st_put_hex(d->out, d->args[i]);
-        }
-        return 0;
+    default: words(d, 1); return 0;
     }
 }
 
@@ -222,6 +214,7 @@ int st_call_prctl(struct st_decoder *d)
     switch (option) {
     case ST_PR_GET_PDEATHSIG: {
         const uint8_t *at = d->args[1] && !d->failed ? st_see(d, d->args[1], 4) : NULL;
+        st_label(d, 1);
         if (!at) {
             st_address(d, d->args[1]);
             return 0;
@@ -237,6 +230,7 @@ int st_call_prctl(struct st_decoder *d)
     case ST_PR_GET_NAME: {
         uint64_t size = 16;
         const uint8_t *at = d->failed ? NULL : st_see_some(d, d->args[1], &size);
+        st_label(d, 1);
         if (at)
             st_quoted(d, at, size, ST_QUOTE_TEXT | ST_QUOTE_WHOLE);
         else
@@ -247,10 +241,14 @@ int st_call_prctl(struct st_decoder *d)
     case 5:
     case 9:
     case 11:
-    case 19: pointed_number(d, d->args[1], 0); break;
+    case 19:
+        st_label(d, 1);
+        pointed_number(d, d->args[1], 0);
+        break;
     case 25:
     case 40: {
         const uint8_t *at = d->args[1] && !d->failed ? st_see(d, d->args[1], 8) : NULL;
+        st_label(d, 1);
         if (option == 40 && at) {
             st_putc(d->out, '[');
             st_address(d, st_load64(at));
@@ -278,6 +276,7 @@ static int is_features(uint32_t option)
 static void pointed_word(struct st_decoder *d, uint32_t option)
 {
     const uint8_t *at = d->args[1] && !d->failed ? st_see(d, d->args[1], 8) : NULL;
+    st_label(d, 1);
     if (!at) {
         st_address(d, d->args[1]);
         return;
@@ -308,14 +307,19 @@ int st_call_arch_prctl(struct st_decoder *d)
         if (get) pointed_word(d, option);
         return 0;
     }
+    st_next(d, 0);
     st_set(d, ST_SET_ARCH_PRCTL, option);
     if (option == 0x1011) return 0; /* ARCH_GET_CPUID */
-    st_comma(d);
+    if (get) {
+        st_comma(d);
+        return 0;
+    }
+    st_next(d, 1);
     if (option == 0x1023 || option == 0x1025) { /* ARCH_REQ_XCOMP_PERM, ARCH_REQ_XCOMP_GUEST_PERM */
         const char *name = st_lookup(&st_sets[ST_SET_XFEATURE], d->args[1]);
         st_put_hex(d->out, d->args[1]);
         if (d->options->names != ST_NAMES_RAW) st_putf(d->out, " /* %s */", name ? name : "XFEATURE_???");
-    } else if (!get) {
+    } else {
         st_put_hex(d->out, d->args[1]);
     }
     return 0;

@@ -9,23 +9,23 @@ int st_call_kcmp(struct st_decoder *d)
     if (d->exiting) return 0;
     st_arguments(d, 0, 3);
     if (kind == 0) {
-        st_comma(d);
+        st_next(d, 3);
         st_fd(d, (int32_t)d->args[3]);
-        st_comma(d);
+        st_next(d, 4);
         st_fd(d, (int32_t)d->args[4]);
     } else if (kind == 7) {
         const uint8_t *at = d->args[4] ? st_see(d, d->args[4], 12) : NULL;
-        st_comma(d);
+        st_next(d, 3);
         st_fd(d, (int32_t)d->args[3]);
-        st_comma(d);
+        st_next(d, 4);
         if (at)
             st_putf(d->out, "{efd=%d, tfd=%d, toff=%u}", (int32_t)st_load32(at), (int32_t)st_load32(at + 4), st_load32(at + 8));
         else
             st_address(d, d->args[4]);
     } else if (kind > 7) {
-        st_comma(d);
+        st_next(d, 3);
         st_put_hex(d->out, d->args[3]);
-        st_comma(d);
+        st_next(d, 4);
         st_put_hex(d->out, d->args[4]);
     }
     return 0;
@@ -63,13 +63,13 @@ void st_print_user_desc(struct st_decoder *d, uint64_t value, const struct st_ty
 int st_call_modify_ldt(struct st_decoder *d)
 {
     if (d->exiting) return 0;
-    st_putf(d->out, "%d, ", (int32_t)d->args[0]);
+    st_arguments(d, 0, 1);
+    st_next(d, 1);
     if (((uint32_t)d->args[0] == 1 || (uint32_t)d->args[0] == 0x11) && d->args[2] == 16)
         description(d, d->args[1]);
     else
         st_address(d, d->args[1]);
-    st_comma(d);
-    st_put_unsigned(d->out, d->args[2]);
+    st_arguments(d, 2, 3);
     return 0;
 }
 
@@ -104,7 +104,7 @@ int st_call_reboot(struct st_decoder *d)
     if (d->exiting) return 0;
     st_arguments(d, 0, 3);
     if (ST_ARG32(d, 2) == 0xa1b2c3d4) {
-        st_comma(d);
+        st_next(d, 3);
         st_string(d, d->args[3]);
     }
     return 0;
@@ -114,23 +114,24 @@ int st_call_sysfs(struct st_decoder *d)
 {
     uint32_t option = ST_ARG32(d, 0);
     if (!d->exiting) {
-        st_putf(d->out, "%d", (int32_t)option);
+        st_arguments(d, 0, 1);
         if (option == 1) {
-            st_comma(d);
+            st_next(d, 1);
             st_string(d, d->args[1]);
         } else if (option == 2) {
-            st_comma(d);
+            st_next(d, 1);
             st_put_unsigned(d->out, (uint32_t)d->args[1]);
             st_comma(d);
         } else if (option != 3) {
-            st_comma(d);
+            st_next(d, 1);
             st_put_hex(d->out, d->args[1]);
-            st_comma(d);
+            st_next(d, 2);
             st_put_hex(d->out, d->args[2]);
         }
         return 0;
     }
     if (option == 2) {
+        st_label(d, 2);
         if (d->failed)
             st_address(d, d->args[2]);
         else
@@ -158,15 +159,13 @@ int st_call_kexec_load(struct st_decoder *d)
 {
     uint64_t count = d->args[1], flags = d->args[3];
     if (d->exiting) return 0;
-    st_address(d, d->args[0]);
-    st_comma(d);
-    st_put_unsigned(d->out, count);
-    st_comma(d);
+    st_arguments(d, 0, 2);
+    st_next(d, 2);
     if (count > 16)
         st_address(d, d->args[2]);
     else
         st_array(d, d->args[2], count, 32, segment);
-    st_comma(d);
+    st_next(d, 3);
     st_set(d, ST_SET_KEXEC_ARCH, flags & 0xffff0000);
     if (flags & ~0xffff0000ull) {
         st_putc(d->out, '|');

@@ -79,17 +79,19 @@ static void syscall_info(struct st_decoder *d, uint64_t address)
 static void stap_request(struct st_decoder *d, uint32_t request)
 {
     char room[16];
+    st_next(d, 0);
     st_set(d, ST_SET_PTRACE_REQUEST, request);
-    st_putf(d->out, ", %d, ", (int32_t)d->args[1]);
+    st_next(d, 1);
+    st_put_signed(d->out, (int32_t)d->args[1]);
     if (request == 7 || request == 9 || request == 24 || request == 17) {
+        st_next(d, 3);
         st_puts(d->out, d->args[3] ? st_signal_name((uint32_t)d->args[3], room) : "SIG_0");
-    } else {
+    } else { /* named with or without -N */
         if (d->args[2]) {
-            st_puts(d->out, "addr=");
+            st_puts(d->out, ", addr=");
             st_put_hex(d->out, d->args[2]);
-            st_comma(d);
         }
-        st_puts(d->out, "data=");
+        st_puts(d->out, ", data=");
         st_put_hex(d->out, d->args[3]);
     }
 }
@@ -163,28 +165,35 @@ int st_call_ptrace(struct st_decoder *d)
 {
     uint32_t request = ST_ARG32(d, 0);
     if (d->exiting) {
-        if (is_read(request) && !d->options->stap) ptrace_data(d, request);
+        if (!is_read(request) || d->options->stap) return 0;
+        st_label(d, 3);
+        ptrace_data(d, request);
         return 0;
     }
     if (d->options->stap) {
         stap_request(d, request);
         return 0;
     }
+    st_next(d, 0);
     st_set(d, ST_SET_PTRACE_REQUEST, d->args[0]);
     if (!request) return 0; /* PTRACE_TRACEME */
-    st_comma(d);
+    st_next(d, 1);
     st_pid(d, (int32_t)d->args[1]);
     if (request == 16 || request == 0x4207 || request == 0x4208 || request == 8) {
         if (request == 16 || request == 8) return 0;
     }
-    st_comma(d);
+    st_next(d, 2);
     if (request == 0x4204 || request == 0x4205)
         st_set(d, ST_SET_ELF_NOTE, d->args[2]);
     else if (request == 0x420a || request == 0x420b || request == 0x420e)
         st_put_unsigned(d->out, d->args[2]);
     else
         st_address(d, d->args[2]);
-    st_comma(d);
-    if (!is_read(request)) ptrace_data(d, request);
+    if (is_read(request)) {
+        st_comma(d);
+        return 0;
+    }
+    st_next(d, 3);
+    ptrace_data(d, request);
     return 0;
 }

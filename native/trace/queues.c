@@ -16,13 +16,12 @@ int st_call_mq_open(struct st_decoder *d)
     static const struct st_type none = {0};
     if (d->exiting) return 0;
     d->returns = ST_RETURNS_FD;
-    st_path(d, d->args[0]);
-    st_comma(d);
+    st_arguments(d, 0, 1);
+    st_next(d, 1);
     st_print_open_flags(d, d->args[1], &none);
     if (!(d->args[1] & 0100)) return 0;
-    st_comma(d);
-    st_mode(d, (uint16_t)d->args[2]);
-    st_comma(d);
+    st_arguments(d, 2, 3);
+    st_next(d, 3);
     st_point(d, ST_STRUCT_MQ_ATTR, d->args[3]);
     return 0;
 }
@@ -35,18 +34,18 @@ int st_call_mq_timedreceive(struct st_decoder *d)
         return 0;
     }
     const uint8_t *priority = d->failed || !d->args[3] ? NULL : st_see(d, d->args[3], 4);
+    st_label(d, 1);
     if (d->failed)
         st_address(d, d->args[1]);
     else
         st_bytes(d, d->args[1], (uint64_t)d->result);
-    st_comma(d);
-    st_put_unsigned(d->out, d->args[2]);
-    st_comma(d);
+    st_arguments(d, 2, 3);
+    st_next(d, 3);
     if (priority)
         st_putf(d->out, "[%u]", st_load32(priority));
     else
         st_address(d, d->args[3]);
-    st_comma(d);
+    st_next(d, 4);
     st_timespec(d, d->args[4]);
     return 0;
 }
@@ -111,7 +110,7 @@ int st_call_io_submit(struct st_decoder *d)
     int64_t count = (int64_t)d->args[1];
     if (d->exiting) return 0;
     st_arguments(d, 0, 2);
-    st_comma(d);
+    st_next(d, 2);
     if (count < 0)
         st_address(d, d->args[2]);
     else

@@ -14,7 +14,7 @@ void st_print_sched_policy(struct st_decoder *d, uint64_t value, const struct st
 int st_call_sched_getscheduler(struct st_decoder *d)
 {
     if (!d->exiting) {
-        st_pid(d, (int32_t)d->args[0]);
+        st_arguments(d, 0, 1);
         return 0;
     }
     const char *name = d->failed ? NULL : st_lookup(&st_sets[ST_SET_SCHED_POLICY], (uint64_t)d->result & ~0x40000000ull);

@@ -204,6 +204,7 @@ int st_call_rt_sigreturn(struct st_decoder *d)
     const uint8_t *at = d->exiting ? NULL : st_see_first(d, &address, &size);
     d->returns = ST_RETURNS_SIGNED;
     if (d->exiting) return 0;
+    if (d->options->arg_names) st_puts(d->out, "sigmask="); /* no register holds it */
     st_puts(d->out, "{mask=");
     if (at && size >= 304) {
         memcpy(&mask, at + 296, 8);

@@ -17,10 +17,10 @@ static void socket_type(struct st_decoder *d, uint32_t type)
 static void socket_arguments(struct st_decoder *d)
 {
     uint32_t family = ST_ARG32(d, 0), protocol = ST_ARG32(d, 2);
-    st_set(d, ST_SET_FAMILY, family);
-    st_comma(d);
+    st_arguments(d, 0, 1);
+    st_next(d, 1);
     socket_type(d, ST_ARG32(d, 1));
-    st_comma(d);
+    st_next(d, 2);
     switch (family) {
     case 2:
     case 10: st_set(d, ST_SET_INET_PROTOCOL, protocol); break;
@@ -47,6 +47,7 @@ int st_call_socketpair(struct st_decoder *d)
         socket_arguments(d);
         st_comma(d);
     } else {
+        st_label(d, 3);
         st_print_fdpair(d, d->args[3], NULL);
     }
     return 0;

@@ -87,6 +87,7 @@ typedef void (*st_printer)(struct st_decoder *d, uint64_t value, const struct st
 typedef int (*st_call_printer)(struct st_decoder *d);
 struct st_row {
     const char *name;
+    const char *arguments; /* their names, with spaces between them; "": they have none */
     const struct st_type *types;
     st_call_printer custom;
     uint8_t count, returns, restart; /* enum st_returns, enum st_restart */
@@ -216,6 +217,10 @@ void st_siginfo(struct st_decoder *d, uint64_t address);
 void st_error_name(struct st_buffer *b, int64_t error);
 void st_arguments(struct st_decoder *d, unsigned first, unsigned last); /* by the row's types, with ", " between them */
 void st_comma(struct st_decoder *d);
+/* Argument i begins: a comma unless it is the first, and with -N its name. */
+void st_next(struct st_decoder *d, unsigned i);
+/* The same where the entry has left a comma for what the exit shows: only the name. */
+void st_label(struct st_decoder *d, unsigned i);
 /* An argument by one word, for calls whose arguments depend on each other. */
 #define ST_ARG32(d, i) ((uint32_t)(d)->args[i])
 

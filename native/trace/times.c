@@ -153,6 +153,7 @@ int st_call_time(struct st_decoder *d)
 {
     const uint8_t *at = d->exiting && d->args[0] && !d->failed ? st_see(d, d->args[0], 8) : NULL;
     if (!d->exiting) return 0;
+    st_next(d, 0);
     if (at) {
         st_putc(d->out, '[');
         st_put_signed(d->out, (int64_t)st_load64(at));

@@ -58,6 +58,7 @@ static void timex_state(struct st_decoder *d)
 int st_call_adjtimex(struct st_decoder *d)
 {
     if (!d->exiting) return 0;
+    st_next(d, 0);
     if (d->failed && d->result == -14)
         st_address(d, d->args[0]);
     else
@@ -73,6 +74,7 @@ int st_call_clock_adjtime(struct st_decoder *d)
         st_comma(d);
         return 0;
     }
+    st_label(d, 1);
     if (d->failed && d->result == -14)
         st_address(d, d->args[1]);
     else

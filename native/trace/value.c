@@ -10,6 +10,25 @@ void st_comma(struct st_decoder *d)
     st_puts(d->out, ", ");
 }
 
+/* What the table has no name for is called by its place. */
+void st_label(struct st_decoder *d, unsigned i)
+{
+    if (!d->options->arg_names) return;
+    const char *name = d->row && !d->raw ? d->row->arguments : "";
+    for (unsigned spaces = 0; spaces < i && *name;) spaces += *name++ == ' ';
+    if (*name)
+        st_put(d->out, name, strcspn(name, " "));
+    else
+        st_putf(d->out, "arg%u", i + 1);
+    st_putc(d->out, '=');
+}
+
+void st_next(struct st_decoder *d, unsigned i)
+{
+    if (i) st_comma(d);
+    st_label(d, i);
+}
+
 void st_address(struct st_decoder *d, uint64_t address)
 {
     if (address)
@@ -282,7 +301,7 @@ void st_arguments(struct st_decoder *d, unsigned first, unsigned last)
     for (unsigned i = first; i < last; i++) {
         const struct st_type *type = &d->row->types[i];
         if (absent(d, type)) continue;
-        if (i) st_comma(d);
+        st_next(d, i);
         /* What a failed call would have filled is only an address. */
         if (type->when == ST_CAPTURE_EXIT && d->failed && type->kind != ST_V_CUSTOM)
             st_address(d, d->args[i]);

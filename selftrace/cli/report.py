@@ -76,6 +76,7 @@ def _text_options(group: Any) -> None:
     group.add_argument("-T", action="store_true", dest="times", help="how long each call took")
     group.add_argument("-x", action="count", default=0, dest="hex", help="strings that are no text in hexadecimal; -xx: all")
     group.add_argument("-n", action="store_true", dest="numbers", help="the number of each call")
+    group.add_argument("-N", "--arg-names", action="store_true", help="the name of each argument")
 
 
 def _of(convert: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -181,6 +182,7 @@ def _strace(capture: Capture, file: IO[bytes], arguments: argparse.Namespace) ->
         times_digits=6,
         hex_strings=min(arguments.hex, 2),
         numbers=1 if arguments.numbers else 0,
+        arg_names=1 if arguments.arg_names else 0,
     )
     if counts is not None:
         _table(counts, file, arguments)

@@ -393,6 +393,8 @@ def _execute(words: Sequence[str]) -> int:
     for name in sorted(set(options.ignored) - _WITHOUT_EFFECT):
         if name in ("b", "D", "kvm", "tips", "kill-on-exit"):
             print(f"selftrace: -{name} has no effect here: selftrace help trace says why", file=sys.stderr)
+    if options.arg_names and (options.summary == "only" or options.format == "summary"):
+        print(f"{_our_name()}: -N/--arg-names has no effect with -c/--summary-only", file=sys.stderr)
     if options.format not in _PRESENTED:
         return _trace(options, "")
     import tempfile

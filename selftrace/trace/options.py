@@ -76,6 +76,7 @@ class TraceOptions:
     stack_trace: str = ""
     """"": none, "native" or "python"."""
     numbers: bool = False
+    arg_names: bool = False
     quiet: frozenset[str] = frozenset()
     environment: list[str] = fresh(default_factory=list)
     user: str = ""
@@ -438,6 +439,7 @@ FORMS: tuple[Form, ...] = (
     Form("T", "syscall-times", "may", _set("times_precision", lambda v, _: _precision(v, 6)), "time spent in calls"),
     Form("i", "instruction-pointer", "no", _flag("instruction_pointer"), "where the call was made"),
     Form("n", "syscall-number", "no", _flag("numbers"), "numbers of calls"),
+    Form("N", "arg-names", "no", _flag("arg_names"), "names of arguments"),
     Form("k", "stack-trace", "may", _stack, "the stack of each call; -kk: with the place in the source"),
     Form("", "stack-traces", "may", _stack, "the same"),
     Form(

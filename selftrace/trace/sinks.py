@@ -116,7 +116,7 @@ def line_options(options: TraceOptions, chosen: Any, calls: frozenset[int]) -> N
         chosen.prefix = 2 if "f" in options.ignored or several else 0
     if options.always_pid and not options.separate:
         chosen.prefix = 2
-    chosen.numbers, chosen.addresses = options.numbers, options.instruction_pointer
+    chosen.numbers, chosen.arg_names, chosen.addresses = options.numbers, options.arg_names, options.instruction_pointer
     chosen.comm = "comm" in options.decode_pids
     chosen.quiet = sum({_QUIET[word] for word in options.quiet})
     chosen.status = sum(_STATUS[word] for word in options.statuses) if options.statuses is not None else 31

@@ -210,13 +210,14 @@ def test_text_goes_through_the_formatter(
 ) -> None:
     lines = Lines()
     monkeypatch.setattr("selftrace.reports.text.native", lambda: (lines, lines))
-    assert main(["report", str(capture), "-tt", "-T", "-x", "-C"]) == 0
+    assert main(["report", str(capture), "-tt", "-T", "-x", "-C", "-N"]) == 0
     text, end, *table = capfdbinary.readouterr().out.decode().splitlines()
     assert (text, end) == (f"{sum(map(len, small()))} bytes", "end")
     assert table[0].startswith("% time")
     assert lines.freed
     options = lines.options
     assert (options.absolute, options.absolute_digits, options.times, options.hex_strings, options.relative) == (1, 6, 1, 1, 0)
+    assert (options.arg_names, options.numbers) == (1, 0)
     assert options.start_ns == METADATA.realtime_ns - METADATA.monotonic_ns
 
 
