@@ -252,7 +252,8 @@ def ioctl_values(header: str, names: list[str], include: list[str]) -> dict[str,
     while names:
         body = "".join(f'printf("{w} %lu\\n", (unsigned long)({w}) & 0xffffffff);\n' for w in names)
         try:
-            extra = "linux/types.h,linux/ioctl.h,sys/types.h,sys/time.h," if not header.startswith("asm") else ""
+            plain = "linux/types.h,linux/ioctl.h,sys/types.h,sys/time.h,"
+            extra = "asm/termbits.h," if header.startswith("asm") else plain  # struct termios2
             out = run_program(extra + header, include, "#line 1\n" + body)
         except ValueError as problem:
             bad = {int(n) for n in re.findall(r"<stdin>:(\d+):\d+: error", str(problem))}

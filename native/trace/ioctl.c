@@ -42,61 +42,6 @@ static void request(struct st_decoder *d, uint32_t number)
     if (d->options->names == ST_NAMES_VERBOSE) st_puts(d->out, " */");
 }
 
-static void control_flags(struct st_decoder *d, uint32_t flags)
-{
-    const char *speed = st_lookup(&st_sets[ST_SET_TC_BAUD], flags & 0x100f);
-    uint64_t left = flags & ~0x103fu;
-    if (speed) st_puts(d->out, speed);
-    st_putc(d->out, '|');
-    st_puts(d->out, st_lookup(&st_sets[ST_SET_TC_SIZE], flags & 0x30));
-    if (!left) return;
-    st_putc(d->out, '|');
-    st_set(d, ST_SET_TC_CFLAG, left);
-}
-
-static void characters(struct st_decoder *d, const uint8_t *at)
-{
-    static const char *const names[] = {"VINTR", "VQUIT", "VERASE", "VKILL",    "VEOF",     "VTIME",   "VMIN",   "VSWTC", "VSTART",
-                                        "VSTOP", "VSUSP", "VEOL",   "VREPRINT", "VDISCARD", "VWERASE", "VLNEXT", "VEOL2"};
-    st_puts(d->out, "c_cc=[");
-    for (unsigned i = 0; i < 19; i++) {
-        if (i < 17)
-            st_putf(d->out, "%s[%s]=%#x", i ? ", " : "", names[i], at[i]);
-        else
-            st_putf(d->out, ", [%u]=%#x", i, at[i]);
-    }
-    st_putc(d->out, ']');
-}
-
-static void terminal(struct st_decoder *d, const uint8_t *at)
-{
-    st_puts(d->out, "{c_iflag=");
-    st_set(d, ST_SET_TC_IFLAG, st_load32(at));
-    uint32_t output = st_load32(at + 4);
-    st_puts(d->out, ", c_oflag=");
-    static const char *const delays[] = {"NL0", "CR0", "TAB0", "BS0", "VT0", "FF0"};
-    (void)delays;
-    uint64_t plain = output & 0xff;
-    st_puts(d->out, "NL0|CR0|TAB0|BS0|VT0|FF0");
-    if (plain) {
-        st_putc(d->out, '|');
-        st_set(d, ST_SET_TC_OFLAG, plain);
-    }
-    st_puts(d->out, ", c_cflag=");
-    control_flags(d, st_load32(at + 8));
-    st_puts(d->out, ", c_lflag=");
-    st_set(d, ST_SET_TC_LFLAG, st_load32(at + 12));
-    if (d->abbrev) {
-        st_puts(d->out, ", ...}");
-        return;
-    }
-    st_puts(d->out, ", c_line=");
-    st_set(d, ST_SET_TC_LINE, at[16]);
-    st_comma(d);
-    characters(d, at + 17);
-    st_putc(d->out, '}');
-}
-
 static void out_int(struct st_decoder *d)
 {
     const uint8_t *at = d->failed || !d->args[2] ? NULL : st_see(d, d->args[2], 4);
@@ -113,19 +58,28 @@ static int ioctl_when(uint32_t number)
     case 0x5402: /* TCSETS and its two kin */
     case 0x5403:
     case 0x5404:
-    case 0x5414: /* TIOCSWINSZ */
-    case 0x5410: /* TIOCSPGRP */
-    case 0x5421: /* FIONBIO */
-    case 0x5452: /* FIOASYNC */
-    case 0x540b: /* TCFLSH */
-    case 0x540a: /* TCXONC */
+    case 0x5406: /* TCSETA and its two kin */
+    case 0x5407:
+    case 0x5408:
+    case 0x402c542b: /* TCSETS2 and its two kin */
+    case 0x402c542c:
+    case 0x402c542d:
+    case 0x5414:     /* TIOCSWINSZ */
+    case 0x40045431: /* TIOCSPTLCK */
+    case 0x5410:     /* TIOCSPGRP */
+    case 0x5421:     /* FIONBIO */
+    case 0x5452:     /* FIOASYNC */
+    case 0x540b:     /* TCFLSH */
+    case 0x540a:     /* TCXONC */
     case 0x5409: return 1;
-    case 0x5401: /* TCGETS */
-    case 0x5413: /* TIOCGWINSZ */
-    case 0x540f: /* TIOCGPGRP */
-    case 0x541b: /* FIONREAD */
-    case 0x5411: /* TIOCOUTQ */
-    case 0x5429: /* TIOCGSID */
+    case 0x5401:     /* TCGETS */
+    case 0x5405:     /* TCGETA */
+    case 0x802c542a: /* TCGETS2 */
+    case 0x5413:     /* TIOCGWINSZ */
+    case 0x540f:     /* TIOCGPGRP */
+    case 0x541b:     /* FIONREAD */
+    case 0x5411:     /* TIOCOUTQ */
+    case 0x5429:     /* TIOCGSID */
     case 0x80045430: return 2;
     case 0x5450: /* FIONCLEX */
     case 0x5451: /* FIOCLEX */
@@ -138,18 +92,19 @@ static int ioctl_when(uint32_t number)
 
 static void ioctl_argument(struct st_decoder *d, uint32_t number)
 {
-    const uint8_t *at;
     switch (number) {
     case 0x5401:
     case 0x5402:
     case 0x5403:
-    case 0x5404:
-        at = d->args[2] && !d->failed && !d->pointers ? st_see(d, d->args[2], 36) : NULL;
-        if (at)
-            terminal(d, at);
-        else
-            st_address(d, d->args[2]);
-        break;
+    case 0x5404: st_terminal(d, d->args[2], ST_TERMIOS); break;
+    case 0x5405:
+    case 0x5406:
+    case 0x5407:
+    case 0x5408: st_terminal(d, d->args[2], ST_TERMIO); break;
+    case 0x802c542a:
+    case 0x402c542b:
+    case 0x402c542c:
+    case 0x402c542d: st_terminal(d, d->args[2], ST_TERMIOS2); break;
     case 0x5413:
     case 0x5414:
         if (d->failed)

@@ -211,6 +211,8 @@ void st_date(struct st_buffer *b, int64_t seconds, uint64_t nanoseconds, int dig
 void st_sockaddr(struct st_decoder *d, uint64_t address, uint64_t length);
 void st_sockaddr_at(struct st_decoder *d, const uint8_t *at, uint64_t length);
 void st_iovec(struct st_decoder *d, uint64_t address, uint64_t count, uint64_t left, int data);
+enum st_terminal { ST_TERMIO = 18, ST_TERMIOS = 36, ST_TERMIOS2 = 44 }; /* their sizes */
+void st_terminal(struct st_decoder *d, uint64_t address, enum st_terminal kind);
 void st_wait_status(struct st_decoder *d, uint32_t status);
 void st_siginfo_at(struct st_decoder *d, const uint8_t *at);
 void st_siginfo(struct st_decoder *d, uint64_t address);

@@ -23,6 +23,7 @@ INET = struct.pack("<H", 2) + struct.pack(">H", 443) + bytes([127, 0, 0, 1]) + b
 IOVECS = struct.pack("<4Q", C, 3, D, 5)
 MSGHDR = struct.pack("<QIIQQQQII", 0, 0, 0, B, 1, C, 20, 0, 0)
 RIGHTS = struct.pack("<Qiii", 20, 1, 1, 3) + bytes(4)
+TERMIOS2 = struct.pack("<4IB19s2I", 0, 0xFF00, 0x20 | 0x1000 | 13 << 16, 0x100, 3, bytes(range(19)), 9600, 12345)
 TERMIOS = struct.pack("<4I", 0o400, 5, 0o277, 0o105073) + bytes(20)
 CLONE_ARGS = struct.pack("<11Q", 0x3D0F00, 0, 0x7000, 0x7000, 0, 0x8000, 0x9000, 0xA000, 0, 0, 0)
 
@@ -222,6 +223,24 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         "ioctl(0, TCGETS, {c_iflag=ICRNL, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST|ONLCR, c_cflag=B38400|CS8|CREAD, "
         "c_lflag=ISIG|ICANON|ECHO|ECHOE|ECHOK|IEXTEN|ECHOCTL|ECHOKE, ...}) = 0",
         ("ioctl", (0, 0x5401, A), 0, [], [chunk(A, TERMIOS)]),
+        {},
+    ),
+    (
+        "ioctl(0, TCGETS2, {c_iflag=, c_oflag=NL1|CR3|XTABS|BS1|VT1|FF1|, c_cflag=BOTHER|B9600<<IBSHIFT|CS7|, "
+        "c_lflag=TOSTOP, c_line=N_PPP, c_cc=[[VINTR]=0, [VQUIT]=0x1, [VERASE]=0x2, [VKILL]=0x3, [VEOF]=0x4, [VTIME]=0x5, "
+        "[VMIN]=0x6, [VSWTC]=0x7, [VSTART]=0x8, [VSTOP]=0x9, [VSUSP]=0xa, [VEOL]=0xb, [VREPRINT]=0xc, [VDISCARD]=0xd, "
+        "[VWERASE]=0xe, [VLNEXT]=0xf, [VEOL2]=0x10, [17]=0x11, [18]=0x12], c_ispeed=9600, c_ospeed=12345}) = 0",
+        ("ioctl", (0, 0x802C542A, A), 0, [], [chunk(A, TERMIOS2)]),
+        {"abbrev": False},
+    ),
+    (
+        "ioctl(0, TCSETSF2, {c_iflag=, c_oflag=NL1|CR3|XTABS|BS1|VT1|FF1|, c_cflag=BOTHER|B9600<<IBSHIFT|CS7|, c_lflag=TOSTOP, ...}) = 0",
+        ("ioctl", (0, 0x402C542D, A), 0, [chunk(A, TERMIOS2)]),
+        {},
+    ),
+    (
+        "ioctl(0, TCSETA, {c_iflag=BRKINT, c_oflag=NL0|CR0|TAB0|BS0|VT0|FF0|OPOST, c_cflag=B0|CS8|, c_lflag=, ...}) = 0",
+        ("ioctl", (0, 0x5406, A), 0, [chunk(A, struct.pack("<4HB9s", 2, 1, 0x30, 0, 0, b""))]),
         {},
     ),
     (
