@@ -1,5 +1,6 @@
 /* Functions with one `syscall` each, whose surroundings are known, and what looks at registers and at where a signal came. */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -57,6 +58,7 @@ __asm__(
 
 static volatile long stop;
 static volatile long inside, outside;
+static pthread_t looping;                                  /* the process's other threads get signals too, where they use the processor */
 __attribute__((visibility("hidden"))) volatile long begun; /* how often the loop has made its call */
 
 static void look_where(int signal, siginfo_t *info, void *context)
@@ -64,7 +66,7 @@ static void look_where(int signal, siginfo_t *info, void *context)
     uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
     (void)signal;
     (void)info;
-    if (!begun || stop) return; /* on the way there, or back */
+    if (!begun || stop || pthread_self() != looping) return; /* on the way there, or back */
     if ((at >= (uintptr_t)forever && at < (uintptr_t)forever_end) || (at >= (uintptr_t)repeated && at < (uintptr_t)repeated_end))
         inside++;
     else
@@ -85,6 +87,7 @@ void watch_signals(int on)
 /* n calls; how many answered wrongly, or -1 if a signal found the thread anywhere but in the loop. */
 long stormed(long n, long parent)
 {
+    looping = pthread_self();
     stop = inside = outside = begun = 0;
     long wrong = repeated(n, parent);
     return outside ? -1 : wrong;
@@ -107,6 +110,7 @@ long changed(long n)
 long interrupted(void)
 {
     struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+    looping = pthread_self();
     stop = inside = outside = begun = 0;
     setitimer(ITIMER_PROF, &often, NULL);
     while (!stop) forever(&stop);
