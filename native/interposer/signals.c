@@ -498,6 +498,8 @@ static int64_t virtual_altstack(struct st_block *block, const struct st_context 
         uint32_t mode = (uint32_t) new.flags & ~ST_SS_AUTODISARM;
         if (inside) return -ST_EPERM;
         if (mode != ST_SS_DISABLE && mode != ST_SS_ONSTACK && mode != 0) return -ST_EINVAL;
+        if ((held->flags & ST_SS_DISABLE) && !new.sp && !new.size && !new.flags)
+            mode = ST_SS_DISABLE, new.flags = ST_SS_DISABLE; /* no change: Linux 5.17 and newer ask no more of it */
         if (mode == ST_SS_DISABLE)
             new.sp = new.size = 0;
         else if (new.size < 2048)

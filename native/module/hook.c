@@ -80,8 +80,16 @@ static int64_t now_ns(void)
 
 /* ---- threads that Python does not know ----------------------------------------------------------- */
 
-/* PyThreadState_New takes a lock of Python's without the GIL. A fork's child that inherits it taken waits for ever (3.11 asks
- * for it before it makes it new), so a fork waits until no thread is being made known. */
+/* PyThreadState_New takes a lock of Python's without the GIL. A fork's child that inherits it taken waits for ever. From 3.13
+ * on PyOS_BeforeFork takes it itself; before, a fork waits here until no thread is being made known. */
+#if PY_VERSION_HEX >= 0x030d0000
+void st_births_hold(void)
+{
+}
+void st_births_release(void)
+{
+}
+#else
 static pthread_mutex_t births = PTHREAD_MUTEX_INITIALIZER;
 
 void st_births_hold(void)
@@ -93,6 +101,7 @@ void st_births_release(void)
 {
     pthread_mutex_unlock(&births);
 }
+#endif
 
 static void child_of_fork(void)
 {

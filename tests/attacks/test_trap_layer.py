@@ -57,7 +57,7 @@ def test_afterwards_the_kernel_holds_at_the_gate(name: str) -> None:
 HONEST = {
     "blocking every signal": "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); print(len(signal.pthread_sigmask(signal.SIG_BLOCK, [])) > 60)",
     "handling SIGSYS": "import signal, os; signal.signal(31, lambda *a: print('got it')); os.kill(os.getpid(), 31); print(signal.getsignal(31) is not None)",
-    "small stacks": "import threading; threading.stack_size(32768); t = threading.Thread(target=lambda: print(open('/dev/null'))); t.start(); t.join()",
+    "small stacks": "import sys, threading; threading.stack_size(32768 if sys.version_info < (3, 14) else 65536); t = threading.Thread(target=lambda: print(open('/dev/null'))); t.start(); t.join()",
 }
 
 

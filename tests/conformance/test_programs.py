@@ -57,5 +57,21 @@ def test_same_as_plain(name: str, build: str, place: Path) -> None:
     assert interposed.usage.calls
 
 
+@pytest.mark.parametrize("build", BUILDS)
+def test_no_signal_stack_in_place_of_none(build: str, place: Path) -> None:
+    """As ruby asks."""
+    (place / "none.c").write_text(
+        '#include <signal.h>\n#include <stdio.h>\nint main(void) { stack_t s = {0}; printf("%d\\n", sigaltstack(&s, 0)); return 0; }'
+    )
+    subprocess.run(["gcc", *BUILDS[build], "-o", str(place / "none"), str(place / "none.c")], check=True)
+    plain, interposed = (
+        selftrace.run(argv=[str(place / "none")], policy="builtin:observe", backend=backend, cwd=place).check().stdout
+        for backend in ("none", "auto")
+    )
+    if plain != b"0\n":
+        pytest.skip("sigaltstack refuses it before Linux 5.17")
+    assert interposed == plain
+
+
 def test_list_is_whole() -> None:
     assert len(PROBES) >= 20 and len(PROGRAMS) >= 20
