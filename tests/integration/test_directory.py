@@ -149,7 +149,7 @@ def test_what_python_shows_of_itself_is_as_without(script: Script) -> None:
 
 def test_a_full_disk_in_the_private_directory() -> None:
     """/dev/full says what a full disk says."""
-    result = selftrace.run(code="f = open('/dev/full', 'wb'); f.write(b'x' * 100000)")
+    result = selftrace.run(code="f = open('/dev/full', 'wb'); f.write(b'x' * 1_000_000)")
     assert (result.reason, result.exit_code) == ("exit", 1)
     assert b"No space left on device" in result.stderr
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,8 @@ import selftrace
 from selftrace.inprocess.engine import known_problem
 
 pytestmark = pytest.mark.skipif(bool(known_problem()), reason=known_problem() or "available")
-ROWS = [f"row {n}\n" * 200 for n in range(40)]
-"""More than a buffer holds: several writes."""
+ROWS = [f"row {n}\n" * 2000 for n in range(40)]
+"""More than a buffer holds (128 KiB from Python 3.14 on): several writes."""
 
 
 def pinned(name: str) -> str:
@@ -38,7 +39,8 @@ def save(path: Path) -> None:
             file.write(row)
 
 
-@pytest.mark.parametrize("when", ["1", "2", "2+"])
+# What is left in Python 3.14's buffer is written again when the file is closed: that fails too, and the good file stays.
+@pytest.mark.parametrize("when", ["1", "2", *(["2+"] if sys.version_info < (3, 14) else [])])
 def test_clicks_atomic_file_replaces_a_good_file_by_a_part_when_the_disk_is_full(when: str, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("the good list\n")
